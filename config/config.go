@@ -1,0 +1,129 @@
+// Package config is the whole configuration of Weft: one tree, its defaults,
+// its sources (flags, environment, ebpf.conf) and its checks. Leaf package.
+//
+// Precedence: flag > environment > file > default, merged key by key.
+package config
+
+import "time"
+
+// Config is the effective configuration, after merging and checking.
+type Config struct {
+	// Interval is the aggregation period, at least 1s (reference default 60s).
+	Interval time.Duration
+	// Hostname is the value of the tag host.
+	Hostname string
+	// Service is the value of the tag service (reference default "ebpf").
+	Service string
+	// Tags are the user's global tags, from [inputs.ebpf.tags] and --tags.
+	Tags map[string]string
+	// EnabledPlugins: ebpf-net, ebpf-bash, ebpf-conntrack, ebpf-trace, bpf-netlog.
+	EnabledPlugins []string
+
+	// Sinks names the active sinks: stdout, datakit. Empty means datakit.
+	Sinks []string
+	// DataKit is the datakit sink.
+	DataKit DataKit
+	// StateDir holds the lock and the spools.
+	StateDir string
+	// PidFile, when set, receives the decimal pid.
+	PidFile string
+	// Listen is the address of /healthz and /metrics; "" turns the server off.
+	Listen string
+	// Log is the log file ("" is stderr); LogLevel is debug, info, warn or error.
+	Log, LogLevel string
+	// PprofHost and PprofPort serve net/http/pprof when the port is set.
+	PprofHost, PprofPort string
+
+	Netflow Netflow
+	L7      L7
+	Netlog  Netlog
+	Trace   Trace
+	K8s     K8s
+	Limits  Limits
+	// Linker is [[inputs.ebpftrace]].
+	Linker Linker
+
+	// ContainerEndpoints are the runtime sockets for bpf-netlog.
+	ContainerEndpoints []string
+	// SamplingRate and SamplingPerMinute, "" when unset.
+	SamplingRate, SamplingPerMinute string
+}
+
+// Netflow configures the connection source.
+type Netflow struct {
+	// Loopback keeps flows with a loopback end (default off as in the reference).
+	Loopback bool
+	// UDP turns UDP rows on (default on).
+	UDP bool
+	// EphemeralPort: client ports at or above it are collapsed to "*".
+	// The default 0 collapses every client port, as the reference does.
+	EphemeralPort int
+	// IPv6Disabled leaves IPv6 sockets out.
+	IPv6Disabled bool
+	// MaxSockets bounds the table of live TCP sockets; MaxFlows bounds the
+	// rows that one read-out interval can hold in the kernel.
+	MaxSockets, MaxFlows int
+}
+
+// DataKit configures the datakit sink.
+type DataKit struct {
+	// Server is the base URL (a path in it is kept), e.g. http://127.0.0.1:9529.
+	Server string
+	// Encoding is "protobuf" (PBPoints) or "line-protocol".
+	Encoding string
+	// Gzip compresses request bodies.
+	Gzip bool
+	// Timeout bounds one request.
+	Timeout time.Duration
+	// SpoolBytes bounds the spool on disk.
+	SpoolBytes int64
+}
+
+// L7 configures HTTP and DNS collection.
+type L7 struct {
+	// Enabled: httpflow, httpflow-tls; Disabled: the inverse list of the reference.
+	Enabled, Disabled []string
+}
+
+// Netlog configures bpf-netlog.
+type Netlog struct {
+	Blacklist            string
+	Metric, Log          bool
+	MetricOnly           bool
+	Protocols            []string
+}
+
+// Trace configures ebpf-trace.
+type Trace struct {
+	Server                   string
+	AllProcess               bool
+	EnvList, EnvBlacklist    []string
+	NameList, NameBlacklist  []string
+	Protos, ProtosBlacklist  []string
+	ConvToDDTrace            bool
+}
+
+// K8s configures Kubernetes enrichment.
+type K8s struct {
+	URL                 string
+	BearerToken         string // path
+	BearerTokenString   string
+	WorkloadLabels      []string
+	WorkloadLabelPrefix string
+}
+
+// Limits are the documented resource limits; the zero value is "off".
+type Limits struct {
+	// CPU in cores, Mem in bytes, Net in bytes per second on any NIC.
+	CPU float64
+	Mem int64
+	Net int64
+}
+
+// Linker is the span linker, [[inputs.ebpftrace]].
+type Linker struct {
+	DBPath        string
+	UseAppTraceID bool
+	Window        time.Duration
+	SamplingRate  float64
+}
