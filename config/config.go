@@ -87,20 +87,20 @@ type L7 struct {
 
 // Netlog configures bpf-netlog.
 type Netlog struct {
-	Blacklist            string
-	Metric, Log          bool
-	MetricOnly           bool
-	Protocols            []string
+	Blacklist   string
+	Metric, Log bool
+	MetricOnly  bool
+	Protocols   []string
 }
 
 // Trace configures ebpf-trace.
 type Trace struct {
-	Server                   string
-	AllProcess               bool
-	EnvList, EnvBlacklist    []string
-	NameList, NameBlacklist  []string
-	Protos, ProtosBlacklist  []string
-	ConvToDDTrace            bool
+	Server                  string
+	AllProcess              bool
+	EnvList, EnvBlacklist   []string
+	NameList, NameBlacklist []string
+	Protos, ProtosBlacklist []string
+	ConvToDDTrace           bool
 }
 
 // K8s configures Kubernetes enrichment.
