@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// run is everything about one kernel.
+type run struct {
+	kernel  kernel
+	report  report
+	results []result
+	err     error // the kernel could not be judged
+	took    time.Duration
+	log     string // folder of console and report
+}
+
+// lab is what all runs share.
+type lab struct {
+	qemu    qemu
+	machine machine
+	payload payload
+	modules []string
+	work    string // initramfs images, removed at the end
+	logs    string // kept
+}
+
+// runKernel packs, boots and reads one kernel.
+func (l lab) runKernel(ctx context.Context, k kernel) run {
+	start := time.Now()
+	r := run{kernel: k, log: filepath.Join(l.logs, k.version)}
+	r.err = l.fill(ctx, &r)
+	r.took = time.Since(start)
+	return r
+}
+
+func (l lab) fill(ctx context.Context, r *run) error {
+	if err := l.qemu.refuses(r.kernel.version); err != nil {
+		return err
+	}
+	initrd := filepath.Join(l.work, r.kernel.version+".cpio")
+	if err := l.pack(initrd, r); err != nil {
+		return err
+	}
+	defer os.Remove(initrd) //nolint:errcheck // the folder is removed later anyway
+	if err := os.MkdirAll(r.log, 0o755); err != nil {
+		return fmt.Errorf("making the log folder: %w", err)
+	}
+	console, reportFile := filepath.Join(r.log, "console.log"), filepath.Join(r.log, "report.log")
+	bootErr := l.qemu.boot(ctx, l.machine, r.kernel, initrd, console, reportFile)
+	text, err := os.ReadFile(reportFile)
+	if err != nil {
+		return errors.Join(bootErr, fmt.Errorf("reading the report: %w", err))
+	}
+	notes := r.report.notes
+	r.report = parseReport(string(text))
+	r.report.notes = append(notes, r.report.notes...)
+	if err := r.read(ctx); err != nil {
+		return errors.Join(bootErr, err)
+	}
+	return errors.Join(bootErr, r.judge(console))
+}
+
+func (l lab) pack(initrd string, r *run) error {
+	tree, err := openModuleTree(r.kernel.modules)
+	if err != nil {
+		return err
+	}
+	modules, missing, err := tree.resolve(l.modules)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		r.report.notes = append(r.report.notes, "not in this kernel: "+strings.Join(missing, ", "))
+	}
+	return writeInitrd(initrd, l.payload, modules)
+}
+
+// read turns each package's output into results.
+func (r *run) read(ctx context.Context) error {
+	for _, p := range r.report.parts {
+		cmd := exec.CommandContext(ctx, "go", "tool", "test2json", "-p", p.pkg)
+		cmd.Stdin = strings.NewReader(p.output)
+		events, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("go tool test2json: %w", err)
+		}
+		list, err := collect(p.pkg, bytes.NewReader(events), p.exit)
+		if err != nil {
+			return err
+		}
+		r.results = append(r.results, list...)
+	}
+	return nil
+}
+
+// judge finds what no test tells: a kernel that died, complained, or ran nothing.
+func (r *run) judge(console string) error {
+	text, err := os.ReadFile(console)
+	if err != nil {
+		return fmt.Errorf("reading the console: %w", err)
+	}
+	if !r.report.done {
+		return fmt.Errorf("the guest ended before its job; console:\n%s", tail(string(text), 30))
+	}
+	if line := complaint(string(text)); line != "" {
+		return fmt.Errorf("the kernel complained: %s", line)
+	}
+	if len(r.results) == 0 {
+		return errors.New("no test ran; does -run match any?")
+	}
+	return nil
+}
+
+// complaint finds the first line by which a kernel reports a defect. WARN lines do not reach a quiet console.
+func complaint(console string) string {
+	bad := regexp.MustCompile(`(?m)^.*(BUG: |Oops: |general protection fault|Kernel panic|soft lockup|rcu_.*stall).*$`)
+	return strings.TrimSpace(bad.FindString(console))
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
