@@ -118,7 +118,7 @@ func growReceiveBuffer(conn *net.UDPConn) error {
 
 func closeAll(conns []*net.UDPConn) {
 	for _, conn := range conns {
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 

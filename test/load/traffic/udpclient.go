@@ -97,7 +97,7 @@ func (u *udpWorker) socket(to netip.AddrPort) (*udpSocket, error) {
 	}
 	socket := u.sockets[key]
 	if socket != nil && !u.Unconnected && u.PerSocket > 0 && socket.used >= u.PerSocket {
-		socket.Close()
+		_ = socket.Close()
 		socket = nil
 	}
 	if socket == nil {
@@ -165,6 +165,6 @@ func (u *udpWorker) receive(socket *udpSocket) (int, error) {
 
 func (u *udpWorker) close() {
 	for _, socket := range u.sockets {
-		socket.Close()
+		_ = socket.Close()
 	}
 }
