@@ -39,8 +39,9 @@ func openModuleTree(root string) (*moduleTree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing modules: %w", err)
 	}
+	// 7.x packages lack this list; a built-in module then counts as missing, which is only noted.
 	list, err := os.ReadFile(filepath.Join(root, "modules.builtin"))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing built-in modules: %w", err)
 	}
 	for _, path := range strings.Fields(string(list)) {
