@@ -1,0 +1,218 @@
+// Package conn is the source of netflow: TCP and UDP traffic per process,
+// summed in the kernel and read out once an interval. No program of it runs
+// while data flows on an established TCP connection.
+//
+// Place in the path of a record: conn.bpf.c adds to rows of a kernel table →
+// readout.go turns rows into record.Netflow → aggregate.FlowWindow → emit.
+package conn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"weft/aggregate"
+	"weft/config"
+	"weft/ledger"
+	"weft/probe"
+	"weft/source"
+)
+
+// pressureCheck is how often the fill of the kernel's flow table is looked at:
+// a read of shared memory, no system call.
+const pressureCheck = 250 * time.Millisecond
+
+// Source collects netflow. It is made by New, attached and seeded.
+type Source struct {
+	log    *slog.Logger
+	k      *kernel
+	walks  walks
+	out    *readout
+	window *aggregate.FlowWindow
+	caps   []probe.Capability
+	meter  *meter
+	cfg    config.Netflow
+	every  time.Duration
+	reload chan *config.Config
+	// seesListen is false on TCP doors that miss listen().
+	seesListen bool
+}
+
+// New loads and attaches the programs and takes in the sockets that exist. It
+// fails when neither TCP nor UDP can be seen; a part that is missing is told
+// by Capabilities.
+func New(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*Source, error) {
+	return newSource(cfg, led, log, tcpDoors(), udpDoors())
+}
+
+func newSource(cfg *config.Config, led *ledger.Ledger, log *slog.Logger, tcp, udp []door) (*Source, error) {
+	k, err := loadKernel(cfg.Netflow.MaxSockets, cfg.Netflow.MaxFlows)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{
+		log: log, k: k, out: newReadout(k.base), window: aggregate.NewFlowWindow(),
+		cfg: cfg.Netflow, every: cfg.Interval, reload: make(chan *config.Config),
+	}
+	if err := s.start(tcp, udp); err != nil {
+		k.close()
+		return nil, err
+	}
+	s.meter = newMeter(led, k)
+	return s, nil
+}
+
+func (s *Source) start(tcp, udp []door) error {
+	if err := s.k.configure(s.cfg); err != nil {
+		return err
+	}
+	s.caps = []probe.Capability{s.startTCP(tcp)}
+	if s.cfg.UDP {
+		s.caps = append(s.caps, s.startUDP(udp))
+	}
+	var errs []error
+	for _, c := range s.caps {
+		if c.OK() {
+			return nil
+		}
+		errs = append(errs, c.Err())
+	}
+	return fmt.Errorf("netflow cannot start: %w", errors.Join(errs...))
+}
+
+// startTCP attaches the state door first and seeds then, so that no socket
+// falls between.
+func (s *Source) startTCP(doors []door) probe.Capability {
+	c := s.k.climb("tcp connections", "netflow (TCP)", doors, &s.k.tcp)
+	if !c.OK() {
+		return c
+	}
+	s.seesListen = s.k.tcp.programs["tcp_state_tp"] != nil || s.k.tcp.programs["tcp_state_tp_nofetch"] != nil
+	var err error
+	if s.walks, err = s.k.openWalks(); err == nil {
+		err = s.seedAll()
+	}
+	if err != nil {
+		s.k.tcp.close()
+		c.Failed = append(c.Failed, probe.Attempt{Door: c.Door, Why: err.Error()})
+		c.Door = ""
+	}
+	return c
+}
+
+func (s *Source) seedAll() error {
+	if err := s.k.seedAs(s.walks, seedListeners); err != nil {
+		return err
+	}
+	return s.k.seedAs(s.walks, seedConns)
+}
+
+func (s *Source) startUDP(doors []door) probe.Capability {
+	return s.k.climb("udp datagrams", "netflow (UDP)", doors, &s.k.udp)
+}
+
+// Capabilities tells which doors are in use and why better ones are not.
+func (s *Source) Capabilities() []probe.Capability { return s.caps }
+
+// Close detaches everything; for a source that is not run.
+func (s *Source) Close() { s.k.close() }
+
+// Run implements source.Source.
+func (s *Source) Run(ctx context.Context, emit source.Emit) error {
+	defer s.k.close()
+	flush := time.NewTicker(s.every)
+	defer flush.Stop()
+	pressure := time.NewTicker(pressureCheck)
+	defer pressure.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return s.flush(emit)
+		case cfg := <-s.reload:
+			if err := s.apply(cfg); err != nil {
+				s.log.Error("netflow keeps its configuration", "err", err)
+			}
+			flush.Reset(s.every)
+		case <-pressure.C:
+			s.relieve()
+		case <-flush.C:
+			if err := s.flush(emit); err != nil {
+				s.log.Error("netflow lost an interval", "err", err)
+			}
+		}
+	}
+}
+
+// relieve reads the flow table out early when it is half full.
+func (s *Source) relieve() {
+	if s.out.rowsInUse() < uint64(s.cfg.MaxFlows)/2 {
+		return
+	}
+	if err := s.out.drain(s.window.Add); err != nil {
+		s.log.Error("early read-out failed", "err", err)
+	}
+}
+
+// flush ends an interval: what live sockets have done since the last one joins
+// what the doors have added, and leaves.
+func (s *Source) flush(emit source.Emit) error {
+	err := errors.Join(s.snapshot(), s.out.drain(s.window.Add))
+	s.meter.update()
+	emit(s.window.Flush(time.Now().UnixNano()))
+	return err
+}
+
+func (s *Source) snapshot() error {
+	if s.walks.snapshot == nil {
+		return nil
+	}
+	if !s.seesListen {
+		if err := s.k.seedAs(s.walks, seedListeners); err != nil {
+			return err
+		}
+	}
+	if s.k.unresolved() > 0 {
+		if err := s.k.seedAs(s.walks, seedResolve); err != nil {
+			return err
+		}
+	}
+	return run(s.walks.snapshot)
+}
+
+// Reload implements source.Source: everything but the table sizes changes
+// while programs run.
+func (s *Source) Reload(cfg *config.Config) error {
+	select {
+	case s.reload <- cfg:
+		return nil
+	case <-time.After(10 * time.Second):
+		return errors.New("netflow did not take the new configuration in 10s")
+	}
+}
+
+func (s *Source) apply(cfg *config.Config) error {
+	old := s.cfg
+	s.every, s.cfg = cfg.Interval, cfg.Netflow
+	s.cfg.MaxSockets, s.cfg.MaxFlows = old.MaxSockets, old.MaxFlows
+	if err := s.k.configure(s.cfg); err != nil {
+		return err
+	}
+	if s.cfg.UDP != old.UDP {
+		s.switchUDP()
+	}
+	more := s.cfg.Loopback && !old.Loopback || !s.cfg.IPv6Disabled && old.IPv6Disabled
+	if more && s.walks.seed != nil {
+		return s.seedAll()
+	}
+	return nil
+}
+
+func (s *Source) switchUDP() {
+	s.k.udp.close()
+	s.caps = s.caps[:1]
+	if s.cfg.UDP {
+		s.caps = append(s.caps, s.startUDP(udpDoors()))
+	}
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What the kernel side of conn shares among its programs and with Go. */
+#ifndef WEFT_CONN_H
+#define WEFT_CONN_H
+
+#include "kernel.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+/* A flow row's identity: record.FlowKey. Addresses are IPv6, IPv4 is mapped. */
+struct flow_key {
+	u8 laddr[16];
+	u8 raddr[16];
+	u32 netns; /* inode of the socket's network namespace */
+	u32 pid;   /* tgid in the initial pid namespace */
+	u16 lport; /* host order; 0: collapsed ephemeral port */
+	u16 rport;
+	u16 connect_errno;
+	u8 proto;
+	u8 incoming;
+	char comm[16];
+};
+
+/* A flow row's sums since the last read-out. */
+struct flow_val {
+	u64 rx_bytes, tx_bytes;
+	u64 rx_pkts, tx_pkts;
+	u64 retrans;
+	u64 rtt_us, rttvar_us, rtt_n;
+	u64 established, closed, failed;
+	u64 connect_ns, connect_n;
+};
+
+/* Per-CPU counters, read by Go. */
+enum conn_stat {
+	STAT_FOLDED,	       /* contributions added to a flow row */
+	STAT_FLOWS_FULL,       /* contributions lost: the flow table was full */
+	STAT_FLOWS_FULL_BYTES, /* … and their bytes, both directions */
+	STAT_SOCKS_FULL,       /* TCP sockets not tracked: the socket table was full */
+	STAT_UNTRACKED,	       /* TCP sockets that closed without an entry */
+	STAT_STALE,	       /* entries whose socket had gone, removed */
+	STAT_UDP_NO_PEER,      /* datagrams whose peer no door could tell */
+	STAT_PEERS_FULL,       /* peers not remembered: the peer table was full */
+	STAT_LISTENERS_FULL,   /* listeners not remembered: the table was full */
+	STAT_MAX,
+};
+
+/* What Go may change while programs run (SIGHUP). */
+volatile u32 keep_loopback = 0;
+volatile u32 keep_ipv6 = 1;
+/* Client ports at or above it are collapsed; 0 collapses all, 65536 none. */
+volatile u32 ephemeral_min = 0;
+
+/* Rows in the flow table in use, zeroed by Go when it swaps tables. */
+u64 flows_used = 0;
+/* Entries in socks, and accepted sockets among them whose worker is unknown. */
+s64 socks_used = 0;
+s64 unresolved = 0;
+
+/* stats: fixed array; programs add, Go reads. Never full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STAT_MAX);
+	__type(key, enum conn_stat);
+	__type(value, u64);
+} stats SEC(".maps");
+
+static __always_inline void count(enum conn_stat which, u64 n)
+{
+	u64 *c = bpf_map_lookup_elem(&stats, &which);
+
+	if (c)
+		*c += n;
+}
+
+#endif

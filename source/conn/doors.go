@@ -1,0 +1,279 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"weft/probe"
+)
+
+// door is one way to see an event: the programs that it needs together.
+type door struct {
+	name, cost string
+	// programs must all load and attach; with is loaded and not attached.
+	programs []string
+	with     []string
+	attach   func(name string, p *ebpf.Program) (link.Link, error)
+	// optional programs may fail (no IPv6 module, say).
+	optional []string
+}
+
+// opened is what a door holds while it is open. Links must stay referenced:
+// the garbage collector closes those that are not (kernel-lab.md section 9).
+type opened struct {
+	programs map[string]*ebpf.Program
+	links    []link.Link
+}
+
+func (o *opened) close() {
+	for _, l := range o.links {
+		l.Close()
+	}
+	for _, p := range o.programs {
+		p.Close()
+	}
+	o.links, o.programs = nil, nil
+}
+
+// kernel is the loaded object: its maps, and programs as doors open.
+type kernel struct {
+	spec *ebpf.CollectionSpec
+	base *ebpf.Collection // maps and variables
+	tcp  opened
+	udp  opened
+	walk opened
+}
+
+// loadKernel creates the maps; programs come with the doors.
+func loadKernel(maxSockets, maxFlows int) (*kernel, error) {
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the BPF object: %w", err)
+	}
+	size(spec.Maps["socks"], maxSockets)
+	for _, name := range []string{"flows_a", "flows_b"} {
+		size(spec.Maps[name], maxFlows)
+	}
+	size(spec.Maps["flows"].InnerMap, maxFlows)
+	maps := spec.Copy()
+	maps.Programs = map[string]*ebpf.ProgramSpec{}
+	base, err := ebpf.NewCollection(maps)
+	if err != nil {
+		return nil, fmt.Errorf("create BPF maps: %w", err)
+	}
+	return &kernel{spec: spec, base: base}, nil
+}
+
+func size(m *ebpf.MapSpec, n int) {
+	if n > 0 {
+		m.MaxEntries = uint32(n)
+	}
+}
+
+func (k *kernel) close() {
+	k.tcp.close()
+	k.udp.close()
+	k.walk.close()
+	k.base.Close()
+}
+
+// open loads and attaches a door's programs, all or nothing.
+func (k *kernel) open(d door) (opened, error) {
+	progs, err := k.load(append(d.with, d.programs...))
+	if err != nil {
+		return opened{}, err
+	}
+	o := opened{programs: progs}
+	for _, name := range d.programs {
+		l, err := d.attach(name, o.programs[name])
+		if err != nil {
+			o.close()
+			return opened{}, fmt.Errorf("attach %s: %w", name, err)
+		}
+		o.links = append(o.links, l)
+	}
+	for _, name := range d.optional {
+		k.openOptional(d, name, &o)
+	}
+	return o, nil
+}
+
+func (k *kernel) openOptional(d door, name string, o *opened) {
+	progs, err := k.load([]string{name})
+	if err != nil {
+		return
+	}
+	l, err := d.attach(name, progs[name])
+	if err != nil {
+		progs[name].Close()
+		return
+	}
+	o.programs[name] = progs[name]
+	o.links = append(o.links, l)
+}
+
+// load loads the named programs against the maps that exist.
+func (k *kernel) load(names []string) (map[string]*ebpf.Program, error) {
+	sub := k.spec.Copy()
+	keep := map[string]*ebpf.ProgramSpec{}
+	for _, n := range names {
+		if sub.Programs[n] == nil {
+			return nil, fmt.Errorf("no program %s in the BPF object", n)
+		}
+		keep[n] = sub.Programs[n]
+	}
+	sub.Programs = keep
+	coll, err := ebpf.NewCollectionWithOptions(sub, ebpf.CollectionOptions{MapReplacements: k.base.Maps})
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", strings.Join(names, ", "), plain(err))
+	}
+	defer coll.Close()
+	out := map[string]*ebpf.Program{}
+	for _, n := range names {
+		out[n] = coll.DetachProgram(n)
+	}
+	return out, nil
+}
+
+// plain drops the verifier's log, of which only the last line matters to a user.
+func plain(err error) error {
+	var v *ebpf.VerifierError
+	if errors.As(err, &v) {
+		return fmt.Errorf("%w (%s)", v.Cause, lastLine(v.Log))
+	}
+	return err
+}
+
+func lastLine(log []string) string {
+	for i := len(log) - 1; i >= 0; i-- {
+		if l := strings.TrimSpace(log[i]); l != "" && !strings.HasPrefix(l, "processed ") {
+			return l
+		}
+	}
+	return "no verifier log"
+}
+
+func attachTracing(_ string, p *ebpf.Program) (link.Link, error) {
+	return link.AttachTracing(link.TracingOptions{Program: p})
+}
+
+// kprobeTarget maps a program of conn.bpf.c to the function it hooks.
+func kprobeTarget(program string) (symbol string, onReturn bool) {
+	switch program {
+	case "tcp_state_kprobe":
+		return "tcp_set_state", false
+	case "udp_sendmsg_kprobe", "udp_sendmsg_kretprobe":
+		return "udp_sendmsg", strings.HasSuffix(program, "kretprobe")
+	case "udpv6_sendmsg_kprobe", "udpv6_sendmsg_kretprobe":
+		return "udpv6_sendmsg", strings.HasSuffix(program, "kretprobe")
+	}
+	return "skb_consume_udp", false
+}
+
+func attachKprobe(name string, p *ebpf.Program) (link.Link, error) {
+	symbol, onReturn := kprobeTarget(name)
+	if onReturn {
+		return link.Kretprobe(symbol, p, nil)
+	}
+	return link.Kprobe(symbol, p, nil)
+}
+
+// attachLengths attaches the tracepoints of socket calls and, at the root
+// cgroup, the hooks that name the peer of an unconnected call.
+func attachLengths(name string, p *ebpf.Program) (link.Link, error) {
+	attach, ok := map[string]ebpf.AttachType{
+		"udp_peer_send4": ebpf.AttachCGroupUDP4Sendmsg, "udp_peer_recv4": ebpf.AttachCGroupUDP4Recvmsg,
+		"udp_peer_send6": ebpf.AttachCGroupUDP6Sendmsg, "udp_peer_recv6": ebpf.AttachCGroupUDP6Recvmsg,
+	}[name]
+	if !ok {
+		return attachTracing(name, p)
+	}
+	root, err := probe.Cgroup2Root()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return link.AttachCgroup(link.CgroupOptions{Path: root.Name(), Attach: attach, Program: p})
+}
+
+// tcpDoors are the rungs of TCP connections, best first. Each brings the
+// snapshot that fits it.
+func tcpDoors() []door {
+	return []door{
+		{
+			name: "tp_btf inet_sock_set_state", attach: attachTracing,
+			cost:     "10 runs per connection (both ends), none per send or receive",
+			programs: []string{"tcp_state_tp"}, with: []string{"snapshot"},
+		},
+		{
+			name: "tp_btf inet_sock_set_state, plain stores", attach: attachTracing,
+			cost:     "as above; a socket that closes in the very moment of a snapshot may count twice",
+			programs: []string{"tcp_state_tp_nofetch"}, with: []string{"snapshot_nofetch"},
+		},
+		{
+			name: "fentry tcp_set_state", attach: attachTracing,
+			cost:     "as above, plus a walk of the file tables per interval to see new listeners",
+			programs: []string{"tcp_state_fentry"}, with: []string{"snapshot_nofetch"},
+		},
+		{
+			name: "kprobe tcp_set_state", attach: attachKprobe,
+			cost:     "as above at the price of a kprobe, plus a walk of the file tables per interval",
+			programs: []string{"tcp_state_kprobe"}, with: []string{"snapshot_nofetch"},
+		},
+	}
+}
+
+// udpDoors are the rungs of UDP, best first: those that only UDP runs through,
+// then the one that it shares with every other socket call.
+func udpDoors() []door {
+	return []door{
+		{
+			name: "fentry udp_sendmsg, skb_consume_udp", attach: attachTracing,
+			cost:     "one run per datagram, none for TCP",
+			programs: []string{"udp_sendmsg_fexit", "udp_consume_fentry"},
+			optional: []string{"udpv6_sendmsg_fexit"},
+		},
+		{
+			name: "kprobe udp_sendmsg, skb_consume_udp", attach: attachKprobe,
+			cost:     "two runs per datagram sent, one per datagram received, none for TCP",
+			programs: []string{"udp_sendmsg_kprobe", "udp_sendmsg_kretprobe", "udp_consume_kprobe"},
+			optional: []string{"udpv6_sendmsg_kprobe", "udpv6_sendmsg_kretprobe"},
+		},
+		{
+			name: "tp_btf sock_send_length, sock_recv_length", attach: attachLengths,
+			cost: "one run per datagram, and an empty run (about 65 ns) per TCP send and receive; " +
+				"udp = false avoids it",
+			programs: []string{"udp_send_length", "udp_recv_length", "udp_peer_send4", "udp_peer_recv4"},
+			optional: []string{"udp_peer_send6", "udp_peer_recv6"},
+		},
+	}
+}
+
+// climb opens the first door that holds and keeps it in o.
+func (k *kernel) climb(name, feature string, doors []door, o *opened) probe.Capability {
+	rungs := make([]probe.Rung, 0, len(doors))
+	for _, d := range doors {
+		rungs = append(rungs, probe.Rung{Door: d.name, Cost: d.cost, Try: func() error {
+			got, err := k.open(d)
+			if err == nil {
+				*o = got
+			}
+			return err
+		}})
+	}
+	return probe.Climb(name, feature, rungs...)
+}
+
+// nsfsDev is the device number of nsfs, the <dev> of NS(<dev>:<ino>).
+func nsfsDev() uint64 {
+	fi, err := os.Stat("/proc/self/ns/net")
+	if err != nil {
+		return 0
+	}
+	return statDev(fi)
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The flow table: rows that doors add to and Go reads out. */
+#ifndef WEFT_FLOWS_H
+#define WEFT_FLOWS_H
+
+#include "conn.h"
+
+struct flow_table {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct flow_key);
+	__type(value, struct flow_val);
+};
+
+/*
+ * flows_a, flows_b: one is active (in flows[0]), the other is being read out
+ * by Go and emptied. Programs insert rows and add to them; only Go deletes,
+ * and only from the table that is not active. Full: the contribution is
+ * counted in STAT_FLOWS_FULL and STAT_FLOWS_FULL_BYTES. Go swaps early when
+ * flows_used passes half of the table, so that this takes a burst.
+ */
+struct flow_table flows_a SEC(".maps");
+struct flow_table flows_b SEC(".maps");
+
+/*
+ * flows: the active table. Only Go writes it; a write returns after an RCU
+ * grace period (maybe_wait_bpf_programs, Linux 5.0), so no program still adds
+ * to the old table when Go starts to read it: the read-out is exact.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__array(values, struct flow_table);
+} flows SEC(".maps") = {
+	.values = {&flows_a},
+};
+
+static __always_inline bool addr_is_v4(const u8 *a)
+{
+	const u64 *hi = (const u64 *)a;
+	const u32 *mid = (const u32 *)(a + 8);
+
+	return *hi == 0 && *mid == bpf_htonl(0xffff);
+}
+
+static __always_inline bool addr_is_loopback(const u8 *a)
+{
+	const u64 *w = (const u64 *)a;
+
+	if (addr_is_v4(a))
+		return a[12] == 127;
+	return w[0] == 0 && w[1] == bpf_cpu_to_be64(1);
+}
+
+static __always_inline bool addr_is_zero(const u8 *a)
+{
+	const u64 *w = (const u64 *)a;
+
+	return w[0] == 0 && w[1] == 0;
+}
+
+static __always_inline void addr_from_v4(u8 *a, u32 v4)
+{
+	*(u64 *)a = 0;
+	*(u32 *)(a + 8) = bpf_htonl(0xffff);
+	*(u32 *)(a + 12) = v4;
+}
+
+/* A v6 socket's unspecified local address towards a v4 peer is 0.0.0.0. */
+static __always_inline void addr_match_family(struct flow_key *k)
+{
+	if (addr_is_v4(k->raddr) && addr_is_zero(k->laddr))
+		addr_from_v4(k->laddr, 0);
+}
+
+/* Addresses of a TCP socket or a connected UDP socket, ports, netns. */
+static __always_inline void key_from_sock(struct flow_key *k, struct sock *sk)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (family == WEFT_AF_INET6) {
+		BPF_CORE_READ_INTO(&k->laddr, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&k->raddr, sk, __sk_common.skc_v6_daddr);
+	} else {
+		addr_from_v4(k->laddr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+		addr_from_v4(k->raddr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	}
+	/* Not skc_num: inet_put_port() has zeroed it when a client closes. */
+	k->lport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	k->rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	k->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+static __always_inline bool key_wanted(const struct flow_key *k)
+{
+	if (!keep_loopback && (addr_is_loopback(k->laddr) || addr_is_loopback(k->raddr)))
+		return false;
+	return keep_ipv6 || addr_is_v4(k->raddr);
+}
+
+/* The reference's ephemeral rule: only the opener's port, never the server's. */
+static __always_inline void key_collapse(struct flow_key *k)
+{
+	if (k->incoming) {
+		if (k->rport >= ephemeral_min)
+			k->rport = 0;
+	} else if (k->lport >= ephemeral_min) {
+		k->lport = 0;
+	}
+}
+
+static __always_inline void val_add(struct flow_val *to, const struct flow_val *v)
+{
+	if (v->rx_bytes)
+		__sync_fetch_and_add(&to->rx_bytes, v->rx_bytes);
+	if (v->tx_bytes)
+		__sync_fetch_and_add(&to->tx_bytes, v->tx_bytes);
+	if (v->rx_pkts)
+		__sync_fetch_and_add(&to->rx_pkts, v->rx_pkts);
+	if (v->tx_pkts)
+		__sync_fetch_and_add(&to->tx_pkts, v->tx_pkts);
+	if (v->retrans)
+		__sync_fetch_and_add(&to->retrans, v->retrans);
+	if (v->rtt_n) {
+		__sync_fetch_and_add(&to->rtt_us, v->rtt_us);
+		__sync_fetch_and_add(&to->rttvar_us, v->rttvar_us);
+		__sync_fetch_and_add(&to->rtt_n, v->rtt_n);
+	}
+	if (v->established)
+		__sync_fetch_and_add(&to->established, v->established);
+	if (v->closed)
+		__sync_fetch_and_add(&to->closed, v->closed);
+	if (v->failed)
+		__sync_fetch_and_add(&to->failed, v->failed);
+	if (v->connect_n) {
+		__sync_fetch_and_add(&to->connect_ns, v->connect_ns);
+		__sync_fetch_and_add(&to->connect_n, v->connect_n);
+	}
+}
+
+/* Adds a contribution to its row; the caller has completed the key. */
+static __always_inline void flow_add(struct flow_key *k, const struct flow_val *v)
+{
+	u32 zero = 0;
+	void *table = bpf_map_lookup_elem(&flows, &zero);
+	struct flow_val *row;
+
+	if (!table)
+		return;
+	key_collapse(k);
+	row = bpf_map_lookup_elem(table, k);
+	if (row) {
+		val_add(row, v);
+		count(STAT_FOLDED, 1);
+		return;
+	}
+	if (bpf_map_update_elem(table, k, v, BPF_NOEXIST) == 0) {
+		__sync_fetch_and_add(&flows_used, 1);
+		count(STAT_FOLDED, 1);
+		return;
+	}
+	/* Full, or another CPU inserted the row just now. */
+	row = bpf_map_lookup_elem(table, k);
+	if (row) {
+		val_add(row, v);
+		count(STAT_FOLDED, 1);
+		return;
+	}
+	count(STAT_FLOWS_FULL, 1);
+	count(STAT_FLOWS_FULL_BYTES, v->rx_bytes + v->tx_bytes);
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Who owns a socket: the process, and the listener it came from. */
+#ifndef WEFT_OWNER_H
+#define WEFT_OWNER_H
+
+#include "conn.h"
+
+#define PF_KTHREAD 0x00200000
+
+struct owner {
+	u32 pid;
+	char comm[16];
+};
+
+struct listener_key {
+	u32 netns;
+	u32 port;
+};
+
+struct listener {
+	struct owner owner;
+	u32 sockets; /* listening sockets on this port (SO_REUSEPORT) */
+	u64 start;   /* start time of the owner, to prefer the eldest */
+};
+
+/*
+ * listeners: who listens on a port of a namespace. Inserted at listen() and by
+ * the seed for those that exist; deleted when the last listening socket of
+ * the port closes. Full: STAT_LISTENERS_FULL; connections accepted there get
+ * their process when it closes them or from the file tables.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct listener_key);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+static __always_inline void owner_of_task(struct owner *o, struct task_struct *t)
+{
+	struct task_struct *leader = BPF_CORE_READ(t, group_leader);
+
+	o->pid = BPF_CORE_READ(t, tgid);
+	bpf_probe_read_kernel(&o->comm, sizeof(o->comm), __builtin_preserve_access_index(&leader->comm));
+}
+
+/* The current process; false in a kernel thread (deferred work, not a closer). */
+static __always_inline bool owner_current(struct owner *o)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+
+	if (BPF_CORE_READ(t, flags) & PF_KTHREAD)
+		return false;
+	owner_of_task(o, t);
+	return true;
+}
+
+static __always_inline struct listener *listener_find(u32 netns, u16 port)
+{
+	struct listener_key k = {.netns = netns, .port = port};
+
+	return bpf_map_lookup_elem(&listeners, &k);
+}
+
+static __always_inline void listener_add(u32 netns, u16 port, const struct owner *o, u64 start)
+{
+	struct listener_key k = {.netns = netns, .port = port};
+	struct listener fresh = {.owner = *o, .sockets = 1, .start = start};
+	struct listener *l = bpf_map_lookup_elem(&listeners, &k);
+
+	if (!l) {
+		if (bpf_map_update_elem(&listeners, &k, &fresh, BPF_NOEXIST))
+			count(STAT_LISTENERS_FULL, 1);
+		return;
+	}
+	__sync_fetch_and_add(&l->sockets, 1);
+	if (start < l->start) {
+		l->owner = *o;
+		l->start = start;
+	}
+}
+
+static __always_inline void listener_drop(u32 netns, u16 port)
+{
+	struct listener_key k = {.netns = netns, .port = port};
+	struct listener *l = bpf_map_lookup_elem(&listeners, &k);
+
+	if (!l)
+		return;
+	if (l->sockets <= 1)
+		bpf_map_delete_elem(&listeners, &k);
+	else
+		__sync_fetch_and_add(&l->sockets, -1);
+}
+
+#endif

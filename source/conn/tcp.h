@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * TCP: one entry per live socket, made and closed by its state changes. The
+ * kernel itself counts bytes, segments, retransmits and RTT in tcp_sock; we
+ * read those when the socket closes and at each snapshot, and no program runs
+ * while data flows.
+ */
+#ifndef WEFT_TCP_H
+#define WEFT_TCP_H
+
+#include "flows.h"
+#include "owner.h"
+
+#define SOCK_DONE 1 /* enum sock_flags: the peer's FIN has been received */
+#define ECANCELED 125
+
+enum { ROLE_CLIENT, ROLE_SERVER, ROLE_LISTENER };
+/* What we know of the owner: nothing, found in a file table, seen acting. */
+enum { OWNER_NONE, OWNER_FILES, OWNER_SEEN };
+
+struct counters {
+	u64 rx, tx;
+	u32 retrans, segs_in, segs_out;
+	u32 established;
+};
+
+struct conn {
+	struct owner owner;
+	u16 rport;
+	u8 role;
+	u8 owner_from;
+	u64 owner_start; /* start time of an OWNER_FILES owner */
+	u64 born;
+	u64 connect_ns;
+	u32 established;
+	/*
+	 * What has been reported is slot[claim & 1]. The snapshot writes its
+	 * new values into the other slot and then advances the claim with a
+	 * compare-and-swap; the close takes the claim away with a swap. So
+	 * each byte is reported once, whoever comes first. The upper bits are
+	 * the entry's birth: an element that was reused for another socket
+	 * meanwhile makes the compare-and-swap fail.
+	 */
+	struct counters slot[2];
+	u64 claim;
+};
+
+#define CLAIM_CLOSED ~0ULL
+
+/*
+ * socks: live TCP sockets by the address of their struct sock. Inserted when a
+ * socket listens, connects or is established, and by the seed for those older
+ * than the collector; deleted at TCP_CLOSE; the snapshot deletes entries whose
+ * socket had gone (a seed that raced with a close). Full: STAT_SOCKS_FULL; the
+ * connection then shows up as STAT_UNTRACKED when it closes. A preallocated
+ * hash costs half of sk_storage here: docs/decisions/0003.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__type(key, u64);
+	__type(value, struct conn);
+} socks SEC(".maps");
+
+static __always_inline bool sock_add(u64 sk, const struct conn *c, u64 flags)
+{
+	int err = bpf_map_update_elem(&socks, &sk, c, flags);
+
+	if (err == 0) {
+		__sync_fetch_and_add(&socks_used, 1);
+		return true;
+	}
+	if (err != -17 /* EEXIST */)
+		count(STAT_SOCKS_FULL, 1);
+	return false;
+}
+
+static __always_inline void sock_del(u64 sk)
+{
+	if (bpf_map_delete_elem(&socks, &sk) == 0)
+		__sync_fetch_and_add(&socks_used, -1);
+}
+
+static __always_inline bool state_sent_fin(u32 state)
+{
+	return state == ST_FIN_WAIT1 || state == ST_FIN_WAIT2 || state == ST_CLOSING ||
+	       state == ST_LAST_ACK || state == ST_TIME_WAIT;
+}
+
+/*
+ * Payload bytes. bytes_received counts the peer's FIN; bytes_acked counts our
+ * FIN and, on the side that connected, our SYN (kernel-lab.md). Written is
+ * what the kernel accepted from the process: acknowledged plus still queued.
+ * bytes_acked is read before snd_una: an ACK in between makes the result too
+ * small for now, never too large.
+ */
+static __always_inline void counters_read(struct counters *c, struct sock *sk, u32 state, u8 role)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	u64 acked = BPF_CORE_READ(tp, bytes_acked);
+	u32 una = BPF_CORE_READ(tp, snd_una);
+	u32 unacked = BPF_CORE_READ(tp, write_seq) - una;
+	u64 overhead = (role == ROLE_CLIENT) + state_sent_fin(state);
+
+	c->tx = acked + unacked;
+	c->tx = c->tx > overhead ? c->tx - overhead : 0;
+	c->rx = BPF_CORE_READ(tp, bytes_received);
+	if (c->rx && BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE))
+		c->rx--;
+	c->retrans = BPF_CORE_READ(tp, total_retrans);
+	c->segs_in = BPF_CORE_READ(tp, segs_in);
+	c->segs_out = BPF_CORE_READ(tp, segs_out);
+}
+
+static __always_inline void val_from_delta(struct flow_val *v, struct sock *sk, const struct conn *e,
+					   const struct counters *cur, const struct counters *last)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	u32 srtt = BPF_CORE_READ(tp, srtt_us);
+
+	v->rx_bytes = cur->rx - last->rx;
+	v->tx_bytes = cur->tx - last->tx;
+	v->rx_pkts = (u32)(cur->segs_in - last->segs_in);
+	v->tx_pkts = (u32)(cur->segs_out - last->segs_out);
+	v->retrans = (u32)(cur->retrans - last->retrans);
+	v->established = cur->established - last->established;
+	if (srtt) {
+		v->rtt_us = srtt >> 3;
+		v->rttvar_us = BPF_CORE_READ(tp, mdev_us) >> 2;
+		v->rtt_n = 1;
+	}
+	if (v->established && e->connect_ns) {
+		v->connect_ns = e->connect_ns;
+		v->connect_n = 1;
+	}
+}
+
+/* Process of a row; an accepted socket without a known worker has its listener's. */
+static __always_inline void key_set_owner(struct flow_key *k, const struct conn *e)
+{
+	struct listener *l;
+
+	k->incoming = e->role == ROLE_SERVER;
+	if (e->owner_from != OWNER_NONE) {
+		k->pid = e->owner.pid;
+		__builtin_memcpy(k->comm, e->owner.comm, sizeof(k->comm));
+		return;
+	}
+	l = listener_find(k->netns, k->lport);
+	if (l) {
+		k->pid = l->owner.pid;
+		__builtin_memcpy(k->comm, l->owner.comm, sizeof(k->comm));
+	}
+}
+
+static __always_inline void owner_seen(struct conn *e)
+{
+	struct owner o = {};
+
+	if (e->role != ROLE_SERVER || e->owner_from == OWNER_SEEN || !owner_current(&o))
+		return;
+	if (e->owner_from == OWNER_NONE)
+		__sync_fetch_and_add(&unresolved, -1);
+	e->owner = o;
+	e->owner_from = OWNER_SEEN;
+}
+
+/* A cheap look before an entry is made: is the peer one we want? */
+static __always_inline bool peer_wanted(struct sock *sk)
+{
+	struct flow_key k = {};
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == WEFT_AF_INET6)
+		BPF_CORE_READ_INTO(&k.raddr, sk, __sk_common.skc_v6_daddr);
+	else
+		addr_from_v4(k.raddr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	return key_wanted(&k);
+}
+
+/* connect(): in the process, before the source address and port are chosen. */
+static __always_inline void on_syn_sent(struct sock *sk)
+{
+	struct conn c = {.role = ROLE_CLIENT, .owner_from = OWNER_SEEN};
+
+	if (!peer_wanted(sk))
+		return;
+	owner_of_task(&c.owner, (void *)bpf_get_current_task());
+	c.born = bpf_ktime_get_ns();
+	c.claim = c.born << 16;
+	sock_add((u64)sk, &c, BPF_ANY);
+}
+
+static __always_inline void on_connected(struct sock *sk)
+{
+	u64 key = (u64)sk;
+	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+
+	if (!e)
+		return;
+	e->rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	e->connect_ns = bpf_ktime_get_ns() - e->born;
+	e->established = 1;
+}
+
+/* The last ACK of a handshake: in a softirq, so the process is not known yet. */
+static __always_inline void on_accepted(struct sock *sk)
+{
+	struct conn c = {.role = ROLE_SERVER, .established = 1};
+
+	if (!peer_wanted(sk))
+		return;
+	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	c.born = bpf_ktime_get_ns();
+	c.claim = c.born << 16;
+	if (sock_add((u64)sk, &c, BPF_ANY))
+		__sync_fetch_and_add(&unresolved, 1);
+}
+
+static __always_inline void on_listen(struct sock *sk)
+{
+	struct conn c = {.role = ROLE_LISTENER, .owner_from = OWNER_SEEN};
+	struct flow_key k = {};
+
+	key_from_sock(&k, sk);
+	owner_of_task(&c.owner, (void *)bpf_get_current_task());
+	if (sock_add((u64)sk, &c, BPF_NOEXIST))
+		listener_add(k.netns, k.lport, &c.owner, bpf_ktime_get_ns());
+}
+
+static __always_inline void on_listener_close(struct sock *sk)
+{
+	u64 key = (u64)sk;
+	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+	struct flow_key k = {};
+
+	if (!e || e->role != ROLE_LISTENER)
+		return;
+	key_from_sock(&k, sk);
+	listener_drop(k.netns, k.lport);
+	sock_del(key);
+}
+
+/* close() or shutdown(): these transitions run in the process that serves. */
+static __always_inline void on_closing(struct sock *sk)
+{
+	u64 key = (u64)sk;
+	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+
+	if (e)
+		owner_seen(e);
+}
+
+static __always_inline void on_untracked(struct sock *sk, u32 old)
+{
+	if (old != ST_SYN_RECV && old != ST_SYN_SENT && old != ST_CLOSE && peer_wanted(sk))
+		count(STAT_UNTRACKED, 1);
+}
+
+static __always_inline void on_close(struct sock *sk, u32 old, const bool fetch)
+{
+	u64 key = (u64)sk, claim;
+	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+	struct counters cur = {};
+	struct flow_val v = {};
+	struct flow_key k = {.proto = WEFT_PROTO_TCP};
+	int err = BPF_CORE_READ(sk, sk_err);
+
+	if (!e) {
+		on_untracked(sk, old);
+		return;
+	}
+	/* Without an error only the process itself can have aborted it. */
+	if (!err && (old == ST_ESTABLISHED || old == ST_CLOSE_WAIT))
+		owner_seen(e);
+	claim = fetch ? __sync_lock_test_and_set(&e->claim, CLAIM_CLOSED) : e->claim;
+	counters_read(&cur, sk, old, e->role);
+	cur.established = e->established;
+	val_from_delta(&v, sk, e, &cur, &e->slot[claim & 1]);
+	if (cur.established) {
+		v.closed = 1;
+	} else {
+		v.failed = 1;
+		k.connect_errno = err ? err : ECANCELED;
+	}
+	key_from_sock(&k, sk);
+	key_set_owner(&k, e);
+	if (e->owner_from == OWNER_NONE)
+		__sync_fetch_and_add(&unresolved, -1);
+	sock_del(key);
+	if (key_wanted(&k))
+		flow_add(&k, &v);
+}
+
+static __always_inline int on_state(struct sock *sk, u32 old, u32 new, const bool fetch)
+{
+	if (new == ST_CLOSE) {
+		if (old == ST_LISTEN)
+			on_listener_close(sk);
+		else
+			on_close(sk, old, fetch);
+	} else if (new == ST_SYN_SENT) {
+		on_syn_sent(sk);
+	} else if (new == ST_ESTABLISHED) {
+		if (old == ST_SYN_SENT)
+			on_connected(sk);
+		else
+			on_accepted(sk);
+	} else if (new == ST_FIN_WAIT1 || new == ST_LAST_ACK) {
+		on_closing(sk);
+	} else if (new == ST_LISTEN) {
+		on_listen(sk);
+	}
+	return 0;
+}
+
+#endif

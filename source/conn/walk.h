@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Walks: the snapshot over socks, and the seed over all file tables. */
+#ifndef WEFT_WALK_H
+#define WEFT_WALK_H
+
+#include "tcp.h"
+#include "udp.h"
+
+#define S_IFMT 00170000
+#define S_IFSOCK 0140000
+#define STALE_AFTER_NS (5ULL * 1000 * 1000 * 1000)
+
+/* What the walk over the file tables does; Go sets it before each walk. */
+enum { SEED_LISTENERS, SEED_CONNS, SEED_RESOLVE };
+volatile u32 seed_mode = SEED_LISTENERS;
+
+/* A seed that raced with a close left an entry behind, or a close was missed. */
+static __always_inline bool entry_stale(struct sock *sk, const struct conn *e, u32 state)
+{
+	bool gone = state == 0 || state == ST_CLOSE || state > ST_NEW_SYN_RECV;
+
+	if (e->role == ROLE_LISTENER)
+		gone = state != ST_LISTEN;
+	else if (e->established && e->rport != BPF_CORE_READ(sk, __sk_common.skc_dport))
+		gone = true;
+	return gone && bpf_ktime_get_ns() - e->born > STALE_AFTER_NS;
+}
+
+static __always_inline bool counters_moved(const struct counters *a, const struct counters *b)
+{
+	/* Segments alone are keep-alive probes: reported with the next bytes. */
+	return a->rx > b->rx || a->tx > b->tx || a->retrans != b->retrans ||
+	       a->established != b->established;
+}
+
+/* One entry of socks: reports what has moved since the last snapshot. */
+static __always_inline int snapshot_one(u64 key, const bool fetch)
+{
+	/* Looked up again: the iterator's own pointer takes no variable index. */
+	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+	struct sock *sk = (struct sock *)key;
+	struct counters cur = {}, last;
+	struct flow_key k = {.proto = WEFT_PROTO_TCP};
+	struct flow_val v = {};
+	u32 state;
+	u64 claim;
+
+	if (!e)
+		return 0;
+	claim = e->claim;
+	last = e->slot[claim & 1];
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (entry_stale(sk, e, state)) {
+		sock_del(key);
+		count(STAT_STALE, 1);
+		return 0;
+	}
+	if (!e->established || e->role == ROLE_LISTENER || claim == CLAIM_CLOSED)
+		return 0;
+	counters_read(&cur, sk, state, e->role);
+	cur.established = 1;
+	if (!counters_moved(&cur, &last))
+		return 0;
+	if (cur.tx < last.tx)
+		cur.tx = last.tx;
+	if (cur.rx < last.rx)
+		cur.rx = last.rx;
+	val_from_delta(&v, sk, e, &cur, &last);
+	key_from_sock(&k, sk);
+	key_set_owner(&k, e);
+	e->slot[(claim + 1) & 1] = cur;
+	if (!fetch)
+		e->claim = claim + 1;
+	else if (__sync_val_compare_and_swap(&e->claim, claim, claim + 1) != claim)
+		return 0; /* closed meanwhile: the close reports it all */
+	if (key_wanted(&k))
+		flow_add(&k, &v);
+	return 0;
+}
+
+static __always_inline struct sock *file_sock(struct file *f)
+{
+	struct socket *s;
+
+	if ((BPF_CORE_READ(f, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	s = BPF_CORE_READ(f, private_data);
+	return s ? BPF_CORE_READ(s, sk) : NULL;
+}
+
+static __always_inline bool sock_is_tcp(struct sock *sk)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	return (family == WEFT_AF_INET || family == WEFT_AF_INET6) &&
+	       BPF_CORE_READ(sk, sk_protocol) == WEFT_PROTO_TCP;
+}
+
+static __always_inline void seed_listener(struct sock *sk, const struct owner *o, u64 start)
+{
+	struct conn c = {.role = ROLE_LISTENER, .owner_from = OWNER_FILES, .owner = *o};
+	struct flow_key k = {};
+	struct listener *l;
+
+	key_from_sock(&k, sk);
+	c.born = bpf_ktime_get_ns();
+	if (sock_add((u64)sk, &c, BPF_NOEXIST)) {
+		listener_add(k.netns, k.lport, o, start);
+		return;
+	}
+	l = listener_find(k.netns, k.lport);
+	if (l && start < l->start) {
+		l->owner = *o;
+		l->start = start;
+	}
+}
+
+/* Of several holders of a socket the youngest is the worker. */
+static __always_inline void seed_owner(struct conn *e, const struct owner *o, u64 start)
+{
+	if (e->owner_from == OWNER_SEEN || (e->owner_from == OWNER_FILES && start <= e->owner_start))
+		return;
+	if (e->owner_from == OWNER_NONE)
+		__sync_fetch_and_add(&unresolved, -1);
+	e->owner = *o;
+	e->owner_start = start;
+	e->owner_from = OWNER_FILES;
+}
+
+static __always_inline void seed_conn(struct sock *sk, u32 state, const struct owner *o, u64 start)
+{
+	struct conn c = {.owner_from = OWNER_FILES, .owner = *o, .owner_start = start};
+	u64 key = (u64)sk;
+	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+	struct flow_key k = {};
+
+	if (e) {
+		seed_owner(e, o, start);
+		return;
+	}
+	key_from_sock(&k, sk);
+	if (!key_wanted(&k))
+		return;
+	c.role = listener_find(k.netns, k.lport) ? ROLE_SERVER : ROLE_CLIENT;
+	c.established = state != ST_SYN_SENT;
+	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	c.born = bpf_ktime_get_ns();
+	c.claim = c.born << 16;
+	counters_read(&c.slot[0], sk, state, c.role);
+	c.slot[0].established = c.established;
+	sock_add(key, &c, BPF_NOEXIST);
+}
+
+static __always_inline int seed_one(struct task_struct *task, struct file *file)
+{
+	struct sock *sk = file_sock(file);
+	struct owner o = {};
+	u64 start, key = (u64)sk;
+	struct conn *e;
+	u32 state;
+
+	if (!sk)
+		return 0;
+	if (seed_mode == SEED_LISTENERS && sock_is_udp(sk))
+		udp_seed(sk);
+	if (!sock_is_tcp(sk))
+		return 0;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == ST_CLOSE || state == ST_SYN_RECV || (state == ST_LISTEN) != (seed_mode == SEED_LISTENERS))
+		return 0;
+	owner_of_task(&o, task);
+	start = BPF_CORE_READ(task, group_leader, start_time);
+	if (seed_mode == SEED_LISTENERS) {
+		seed_listener(sk, &o, start);
+	} else if (seed_mode == SEED_CONNS) {
+		seed_conn(sk, state, &o, start);
+	} else {
+		e = bpf_map_lookup_elem(&socks, &key);
+		if (e && e->role == ROLE_SERVER)
+			seed_owner(e, &o, start);
+	}
+	return 0;
+}
+
+#endif
