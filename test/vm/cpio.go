@@ -81,8 +81,10 @@ func (c *cpioWriter) copy(name, src string) {
 	c.stream(name, st.Mode(), st.Size(), f)
 }
 
+// symlink adds one; to a directory it serves as a directory, and the kernel would replace it by a real one.
 func (c *cpioWriter) symlink(name, target string) {
 	c.dir(path.Dir(cpioName(name)))
+	c.dirs[cpioName(name)] = true
 	c.header(name, cpioSymlink|0o777, int64(len(target)), 0, 0)
 	c.print(target)
 	c.pad()

@@ -19,9 +19,6 @@ type payload struct {
 	files []packed
 }
 
-// packed is a host file and its place in the guest.
-type packed struct{ src, dst string }
-
 // writeInitrd packs the guest's whole root file system.
 func writeInitrd(file string, p payload, modules []module) error {
 	f, err := os.Create(file)
@@ -41,7 +38,7 @@ func writeInitrd(file string, p payload, modules []module) error {
 	for _, t := range p.tests {
 		job.Tests = append(job.Tests, packTest(c, t, p.args))
 	}
-	for _, f := range p.files {
+	for _, f := range uniqueFiles(p.files) {
 		c.copy(f.dst, f.src)
 	}
 	raw, err := json.Marshal(job)

@@ -27,8 +27,8 @@ func (k kernel) short() string {
 		return k.want
 	}
 	name := fmt.Sprintf("%d.%d", s[0], s[1])
-	if k.want == newest {
-		name += " newest"
+	if k.want == newest || k.want == host {
+		name += " " + k.want
 	}
 	return name
 }
@@ -43,6 +43,9 @@ type kernelStore struct {
 
 // find resolves what the user asked for. Without a network an old kernel is better than none.
 func (s kernelStore) find(ctx context.Context, want string) (kernel, error) {
+	if want == host {
+		return hostKernel()
+	}
 	if strings.ContainsRune(want, filepath.Separator) {
 		return openKernel(want, want)
 	}

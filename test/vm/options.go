@@ -31,7 +31,7 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 	var kernels, packages, modules, extra string
 	fs := flag.NewFlagSet("vm", flag.ContinueOnError)
 	fs.SetOutput(w)
-	fs.StringVar(&kernels, "kernels", "5.10,6.1,6.12,newest", "Debian kernel `series`, newest, or folders of unpacked kernels")
+	fs.StringVar(&kernels, "kernels", "5.10,6.1,6.12,newest", "Debian kernel `series`, newest, host, or folders of unpacked kernels")
 	fs.StringVar(&packages, "pkgs", "./source/...,./probe", "`packages` whose tests to run")
 	fs.StringVar(&modules, "mods", "veth,dummy,nf_conntrack,inet_diag,tcp_diag,sch_netem", "kernel `modules` to load, with what they need")
 	fs.StringVar(&o.run, "run", "", "run only tests that match the `regexp`")
@@ -45,7 +45,14 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 	fs.StringVar(&o.machine.accel, "accel", "tcg,thread=multi", "QEMU `accelerator`")
 	fs.IntVar(&o.jobs, "j", 1, "kernels at a time")
 	fs.Func("file", "pack a host file into the guests as `SRC:DST` (repeatable)", func(s string) error {
-		return addFile(&o.files, s)
+		f, err := parsePacked(s)
+		o.files = append(o.files, f)
+		return err
+	})
+	fs.Func("bin", "pack a host `program` with its libraries into the guests (repeatable)", func(s string) error {
+		files, err := packProgram(s)
+		o.files = append(o.files, files...)
+		return err
 	})
 	if err := fs.Parse(args); err != nil {
 		return options{}, err
@@ -68,18 +75,6 @@ func (o options) testArgs() []string {
 		args = append(args, "-test.run="+o.run)
 	}
 	return append(args, o.extra...)
-}
-
-func addFile(files *[]packed, s string) error {
-	src, dst, ok := strings.Cut(s, ":")
-	if !ok || src == "" || dst == "" {
-		return fmt.Errorf("%q is not SRC:DST", s)
-	}
-	if _, err := os.Stat(src); err != nil {
-		return fmt.Errorf("packing a file: %w", err)
-	}
-	*files = append(*files, packed{src: src, dst: dst})
-	return nil
 }
 
 func list(s string) []string {

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// errNothingRan keeps a misspelt -run from passing.
+var errNothingRan = errors.New("no test ran; does -run match any?")
+
 // run is everything about one kernel.
 type run struct {
 	kernel  kernel
@@ -33,16 +36,20 @@ type lab struct {
 	logs    string // kept
 }
 
-// runKernel packs, boots and reads one kernel.
+// runKernel judges one kernel.
 func (l lab) runKernel(ctx context.Context, k kernel) run {
 	start := time.Now()
 	r := run{kernel: k, log: filepath.Join(l.logs, k.version)}
-	r.err = l.fill(ctx, &r)
+	if k.want == host {
+		r.err = l.runHost(ctx, &r)
+	} else {
+		r.err = l.runGuest(ctx, &r)
+	}
 	r.took = time.Since(start)
 	return r
 }
 
-func (l lab) fill(ctx context.Context, r *run) error {
+func (l lab) runGuest(ctx context.Context, r *run) error {
 	if err := l.qemu.refuses(r.kernel.version); err != nil {
 		return err
 	}
@@ -56,7 +63,7 @@ func (l lab) fill(ctx context.Context, r *run) error {
 	}
 	console, reportFile := filepath.Join(r.log, "console.log"), filepath.Join(r.log, "report.log")
 	bootErr := l.qemu.boot(ctx, l.machine, r.kernel, initrd, console, reportFile)
-	text, err := os.ReadFile(reportFile)
+	text, err := os.ReadFile(reportFile) // also of a guest that was ended
 	if err != nil {
 		return errors.Join(bootErr, fmt.Errorf("reading the report: %w", err))
 	}
@@ -115,7 +122,7 @@ func (r *run) judge(console string) error {
 		return fmt.Errorf("the kernel complained: %s", line)
 	}
 	if len(r.results) == 0 {
-		return errors.New("no test ran; does -run match any?")
+		return errNothingRan
 	}
 	return nil
 }
