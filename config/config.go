@@ -1,6 +1,10 @@
 // Package config is the whole configuration of Weft: one tree, its defaults,
 // its sources (flags, environment, ebpf.conf) and its checks. Leaf package.
 //
+// The table in keys_*.go describes each key once; reading the file, the
+// environment and the flags, checking them, the sample and the tables of
+// docs/configuration.md are all driven by it.
+//
 // Precedence: flag > environment > file > default, merged key by key.
 package config
 
@@ -8,6 +12,12 @@ import "time"
 
 // Config is the effective configuration, after merging and checking.
 type Config struct {
+	// Version is the version of the program, set by the command, not by a key.
+	Version string
+	// Warnings are remarks on what was read, one line each; they do not keep
+	// the collector from starting.
+	Warnings []string
+
 	// Interval is the aggregation period, at least 1s (reference default 60s).
 	Interval time.Duration
 	// Hostname is the value of the tag host.
@@ -19,7 +29,7 @@ type Config struct {
 	// EnabledPlugins: ebpf-net, ebpf-bash, ebpf-conntrack, ebpf-trace, bpf-netlog.
 	EnabledPlugins []string
 
-	// Sinks names the active sinks: stdout, datakit. Empty means datakit.
+	// Sinks names the active sinks: stdout, datakit. Load never leaves it empty.
 	Sinks []string
 	// DataKit is the datakit sink.
 	DataKit DataKit
@@ -33,6 +43,9 @@ type Config struct {
 	Log, LogLevel string
 	// PprofHost and PprofPort serve net/http/pprof when the port is set.
 	PprofHost, PprofPort string
+	// HostRoot and HostProc are where the host's / and /proc are mounted: "/"
+	// and "/proc" unless the collector runs in a container.
+	HostRoot, HostProc string
 
 	Netflow Netflow
 	L7      L7
@@ -45,7 +58,7 @@ type Config struct {
 
 	// ContainerEndpoints are the runtime sockets for bpf-netlog.
 	ContainerEndpoints []string
-	// SamplingRate and SamplingPerMinute, "" when unset.
+	// SamplingRate and SamplingPerMinute, "" when unset; at most one is set.
 	SamplingRate, SamplingPerMinute string
 }
 
@@ -81,7 +94,8 @@ type DataKit struct {
 
 // L7 configures HTTP and DNS collection.
 type L7 struct {
-	// Enabled: httpflow, httpflow-tls; Disabled: the inverse list of the reference.
+	// Enabled holds what is on (httpflow, httpflow-tls) after Disabled, the
+	// inverse list of the reference, was taken into account.
 	Enabled, Disabled []string
 }
 
@@ -103,7 +117,8 @@ type Trace struct {
 	ConvToDDTrace           bool
 }
 
-// K8s configures Kubernetes enrichment.
+// K8s configures Kubernetes enrichment. At most one of BearerToken and
+// BearerTokenString is set.
 type K8s struct {
 	URL                 string
 	BearerToken         string // path
@@ -118,10 +133,14 @@ type Limits struct {
 	CPU float64
 	Mem int64
 	Net int64
+	// Action says what an exceeded limit does: "exit" or "degrade".
+	Action string
 }
 
 // Linker is the span linker, [[inputs.ebpftrace]].
 type Linker struct {
+	// Enabled: an [[inputs.ebpftrace]] block or one of its variables was given.
+	Enabled       bool
 	DBPath        string
 	UseAppTraceID bool
 	Window        time.Duration

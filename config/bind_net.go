@@ -1,0 +1,185 @@
+package config
+
+import (
+	"math"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// size takes a number with a unit: K, M, G and KB, MB, GB are powers of 1000,
+// KiB, MiB, GiB of 1024, in any case. A rate may end in /s. "" is 0, off.
+func size(at func(*Config) *int64, rate bool) binding {
+	b := binding{typ: "size", kinds: textKinds()}
+	b.allowed = `a number with one of K KB KiB M MB MiB G GB GiB, such as "4GiB"`
+	if rate {
+		b.typ = "rate"
+		b.allowed = `a number with one of K KB KiB M MB MiB G GB GiB and optionally /s, such as "100MiB/s"`
+	}
+	return scalar(b, at, func(s string) (int64, string) {
+		if s == "" {
+			return 0, ""
+		}
+		if rate && len(s) > 2 && strings.EqualFold(s[len(s)-2:], "/s") {
+			s = s[:len(s)-2]
+		}
+		return parseSize(s)
+	})
+}
+
+func parseSize(s string) (int64, string) {
+	m := regexp.MustCompile(`^(?i)([0-9]*\.?[0-9]+|[0-9]+\.)([KMG])(B|iB)?$`).FindStringSubmatch(s)
+	if m == nil {
+		return 0, "is not a size"
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		return 0, "is not a size"
+	}
+	base := 1000.0
+	if strings.EqualFold(m[3], "iB") {
+		base = 1024
+	}
+	n *= math.Pow(base, float64(strings.Index("KMG", strings.ToUpper(m[2]))+1))
+	if n < 1 || n >= math.MaxInt64 {
+		return 0, "is out of range"
+	}
+	return int64(n), ""
+}
+
+// serverURL takes the address of a DataKit-like server: host:port or a URL, to
+// which http:// is added. "" takes the value of empty.
+func serverURL(at func(*Config) *string, empty string) binding {
+	b := binding{typ: "address", kinds: textKinds()}
+	b.allowed = `host:port or an http:// or https:// URL, such as "127.0.0.1:9529"`
+	return scalar(b, at, func(s string) (string, string) {
+		if s == "" {
+			return empty, ""
+		}
+		return parseServer(s)
+	})
+}
+
+func parseServer(s string) (string, string) {
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", "is not an address"
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return "", "has the unknown scheme " + u.Scheme
+	}
+	if u.Hostname() == "" {
+		return "", "has no host"
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return "", "has a query or fragment"
+	}
+	if u.Port() != "" && !validPort(u.Port()) {
+		return "", "has a bad port"
+	}
+	return strings.TrimRight(s, "/"), ""
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+// listenAddress takes host:port; "" and "off" turn the server off.
+func listenAddress(at func(*Config) *string) binding {
+	b := binding{typ: "address", kinds: textKinds()}
+	b.allowed = `host:port, such as "127.0.0.1:9530", or "off"`
+	return scalar(b, at, func(s string) (string, string) {
+		if s == "" || strings.EqualFold(s, "off") {
+			return "", ""
+		}
+		_, port, err := net.SplitHostPort(s)
+		if err != nil {
+			return "", "is not an address"
+		}
+		// Port 0 lets the kernel choose, which tests need.
+		if port != "0" && !validPort(port) {
+			return "", "has a bad port"
+		}
+		return s, ""
+	})
+}
+
+// portText takes a port number that Config keeps as text, "" meaning off.
+func portText(at func(*Config) *string) binding {
+	b := binding{typ: "string", kinds: numberKinds(), allowed: `a port from 1 to 65535, such as "6061"`}
+	return scalar(b, at, func(s string) (string, string) {
+		if s != "" && !validPort(s) {
+			return "", "is not a port"
+		}
+		return s, ""
+	})
+}
+
+// tags takes a table of strings, an array of "key=value", or as text such
+// items between commas or semicolons. Tags of several sources are merged.
+func tags(at func(*Config) map[string]string) binding {
+	b := binding{
+		typ: "table", kinds: []unstable.Kind{unstable.InlineTable, unstable.Array},
+		allowed: `a table of strings or "key=value" items between commas`,
+	}
+	b.parse = func(c *Config, v raw) []fault {
+		found, faults := parseTags(v)
+		if faults != nil {
+			return faults
+		}
+		for k, val := range found {
+			at(c)[k] = val
+		}
+		return nil
+	}
+	return b
+}
+
+func parseTags(v raw) (map[string]string, []fault) {
+	out := map[string]string{}
+	if v.kind == unstable.InlineTable {
+		return out, tableTags(out, v.pairs)
+	}
+	items := v.items
+	if v.isText() {
+		items = splitList(strings.ReplaceAll(v.text, ";", ","))
+	}
+	var faults []fault
+	for _, it := range items {
+		key, val, ok := strings.Cut(it.text, "=")
+		key, val = strings.TrimSpace(key), strings.TrimSpace(val)
+		if !ok || key == "" {
+			faults = append(faults, fault{line: it.line, text: strconv.Quote(it.text) + ` is not a tag; allowed: key=value`})
+			continue
+		}
+		if old, twice := out[key]; twice && old != val {
+			faults = append(faults, fault{line: it.line, text: "the tag " + strconv.Quote(key) +
+				" is given twice, as " + strconv.Quote(old) + " and " + strconv.Quote(val) + "; allowed: one value for each tag"})
+		}
+		out[key] = val
+	}
+	return out, faults
+}
+
+func tableTags(out map[string]string, pairs []entry) (faults []fault) {
+	for _, p := range pairs {
+		key := strings.Join(p.path, ".")
+		switch {
+		case p.val.kind != unstable.String:
+			faults = append(faults, fault{line: p.line, key: key, text: "is " + kindName(p.val.kind) + "; allowed: a string"})
+		case strings.TrimSpace(key) == "":
+			faults = append(faults, fault{line: p.line, text: "a tag has no name; allowed: name = \"value\""})
+		default:
+			out[key] = p.val.text
+		}
+	}
+	return faults
+}

@@ -1,0 +1,4 @@
+package config
+
+// Sample returns the full commented ebpf.conf.
+func Sample() string { return "" }
