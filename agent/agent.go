@@ -1,0 +1,197 @@
+// Package agent is the only package that knows everybody: it builds the parts,
+// starts them, reloads them and stops them in reverse.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"weft/config"
+	"weft/ledger"
+	"weft/probe"
+	"weft/web"
+)
+
+// stopTimeout bounds the last flush: what sinks cannot send by then stays in
+// their spools.
+const stopTimeout = 10 * time.Second
+
+// Agent is a running collector.
+type Agent struct {
+	log    *slog.Logger
+	ledger *ledger.Ledger
+	pipe   *pipeline
+
+	mu      sync.Mutex
+	cfg     *config.Config
+	sources map[string]*running
+}
+
+// Run collects until ctx ends or SIGINT or SIGTERM comes, then flushes the
+// last partial interval and detaches everything. SIGHUP takes over what reload
+// returns. It fails when another instance holds the lock, when the
+// configuration names something that cannot be had, or when nothing at all can
+// be collected.
+func Run(ctx context.Context, cfg *config.Config, reload func() (*config.Config, error)) error {
+	log, closeLog, err := openLog(cfg)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	lock, err := takeLock(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	if err := writePidFile(cfg.PidFile); err != nil {
+		return err
+	}
+	defer removePidFile(cfg.PidFile)
+	a := &Agent{log: log, ledger: ledger.New(), cfg: cfg, sources: map[string]*running{}}
+	return a.run(ctx, reload)
+}
+
+func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) error {
+	signal.Ignore(syscall.SIGPIPE) // the stdout sink counts what a closed pipe costs
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	pipe, err := newPipeline(a.cfg, a.ledger, a.log)
+	if err != nil {
+		return err
+	}
+	a.pipe = pipe
+	server, err := a.serve()
+	if err != nil {
+		pipe.stop(context.Background())
+		return err
+	}
+	defer server.stop()
+	if err := a.startSources(); err != nil {
+		pipe.stop(context.Background())
+		return err
+	}
+	a.log.Info("collecting", "version", a.cfg.Version, "interval", a.cfg.Interval, "sinks", a.cfg.Sinks)
+	for {
+		select {
+		case <-hup:
+			a.reload(reload)
+		case <-ctx.Done():
+			stop() // a second signal ends the process at once
+			a.log.Info("stopping: flushing the last partial interval")
+			return a.stop()
+		}
+	}
+}
+
+// stop ends the sources, which flush, then the pipeline, then the sinks.
+func (a *Agent) stop() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	errs := make([]error, 0, len(a.sources)+1)
+	for _, r := range a.sources {
+		errs = append(errs, r.stop())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return errors.Join(append(errs, a.pipe.stop(ctx))...)
+}
+
+// reload takes a new configuration over while everything runs. A bad one is
+// reported and changes nothing.
+func (a *Agent) reload(load func() (*config.Config, error)) {
+	cfg, err := load()
+	if err != nil {
+		a.log.Error("SIGHUP: the configuration in force stays", "err", err)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, key := range fixed(a.cfg, cfg) {
+		a.log.Warn("SIGHUP: takes effect at the next start", "key", key)
+	}
+	if err := a.pipe.reload(cfg); err != nil {
+		a.log.Error("SIGHUP: sinks keep their configuration", "err", err)
+	}
+	a.cfg = cfg
+	a.reloadSources()
+	a.log.Info("SIGHUP: configuration reloaded", "interval", cfg.Interval, "sinks", cfg.Sinks)
+}
+
+// fixed names the keys that differ and cannot change while the process runs.
+func fixed(old, cfg *config.Config) []string {
+	var keys []string
+	for key, changed := range map[string]bool{
+		"state_dir":   old.StateDir != cfg.StateDir,
+		"listen":      old.Listen != cfg.Listen,
+		"log":         old.Log != cfg.Log,
+		"pidfile":     old.PidFile != cfg.PidFile,
+		"max_sockets": old.Netflow.MaxSockets != cfg.Netflow.MaxSockets,
+		"max_flows":   old.Netflow.MaxFlows != cfg.Netflow.MaxFlows,
+	} {
+		if changed {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// health is what /healthz says.
+func (a *Agent) health() web.Health {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h := web.Health{}
+	for _, c := range a.capabilities() {
+		h.Capabilities = append(h.Capabilities, web.Capability{
+			Name: c.Name, Feature: c.Feature, Door: c.Door, Advice: c.Advice,
+		})
+	}
+	alive := false
+	for _, r := range a.sources {
+		if err := r.dead(); err != nil {
+			h.Problems = append(h.Problems, err.Error())
+		} else {
+			alive = true
+		}
+	}
+	if !alive {
+		h.Dead = "no source is running"
+	}
+	return h
+}
+
+func (a *Agent) capabilities() []probe.Capability {
+	var all []probe.Capability
+	for _, p := range parts() {
+		if r := a.sources[p.name]; r != nil {
+			all = append(all, r.source.Capabilities()...)
+		}
+	}
+	return all
+}
+
+func openLog(cfg *config.Config) (*slog.Logger, func(), error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil && cfg.LogLevel != "" {
+		return nil, nil, fmt.Errorf("log_level %q: want debug, info, warn or error", cfg.LogLevel)
+	}
+	out, closer := os.Stderr, func() {}
+	if cfg.Log != "" {
+		f, err := os.OpenFile(cfg.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open the log file: %w", err)
+		}
+		out, closer = f, func() { f.Close() }
+	}
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})), closer, nil
+}

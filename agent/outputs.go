@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"reflect"
+
+	"weft/config"
+	"weft/ledger"
+	"weft/record"
+	"weft/sink"
+	"weft/sink/stdout"
+)
+
+// outputQueue is how many batches may wait before one sink.
+const outputQueue = 256
+
+// outputs fans points out to the sinks. Each has its own bounded queue and
+// goroutine, so that a slow one delays nobody.
+type outputs struct {
+	log    *slog.Logger
+	ledger *ledger.Ledger
+	cfg    *config.Config
+	active []*output
+}
+
+type output struct {
+	name  string
+	sink  sink.Sink
+	log   *slog.Logger
+	stage *ledger.Stage
+	queue chan []record.Point
+	done  chan struct{}
+}
+
+func openOutputs(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*outputs, error) {
+	o := &outputs{log: log, ledger: led, cfg: cfg}
+	return o, o.open(cfg)
+}
+
+func (o *outputs) open(cfg *config.Config) error {
+	for _, name := range cfg.Sinks {
+		s, err := buildSink(name, cfg, o.ledger, o.log)
+		if err != nil {
+			return errors.Join(fmt.Errorf("sink %s: %w", name, err), o.close(context.Background()))
+		}
+		out := &output{
+			name: name, sink: s, log: o.log, stage: o.ledger.Stage("queue." + name),
+			queue: make(chan []record.Point, outputQueue), done: make(chan struct{}),
+		}
+		go out.run()
+		o.active = append(o.active, out)
+	}
+	return nil
+}
+
+// buildSink is the list of sinks.
+func buildSink(name string, cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (sink.Sink, error) {
+	switch name {
+	case "stdout":
+		return stdout.New(os.Stdout, led.Stage("sink.stdout")), nil
+	}
+	return nil, fmt.Errorf("unknown sink %q: have stdout, datakit", name)
+}
+
+// write hands the points to every sink; it never blocks.
+func (o *outputs) write(points []record.Point) {
+	for _, out := range o.active {
+		out.stage.In(int64(len(points)))
+		select {
+		case out.queue <- points:
+		default:
+			out.stage.Drop("queue_full", int64(len(points)))
+		}
+	}
+}
+
+func (out *output) run() {
+	defer close(out.done)
+	for points := range out.queue {
+		if err := out.sink.Write(context.Background(), points); err != nil {
+			out.log.Error("sink", "name", out.name, "err", err)
+		}
+		out.stage.Out(int64(len(points)))
+	}
+}
+
+// reload replaces the sinks if their configuration differs. The old ones give
+// up their spools first, since the new ones take them over.
+func (o *outputs) reload(cfg *config.Config) error {
+	old := o.cfg
+	if reflect.DeepEqual(old.Sinks, cfg.Sinks) && reflect.DeepEqual(old.DataKit, cfg.DataKit) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := o.close(ctx); err != nil {
+		o.log.Error("close sinks", "err", err)
+	}
+	o.cfg = cfg
+	if err := o.open(cfg); err != nil {
+		o.cfg = old
+		return errors.Join(err, o.open(old))
+	}
+	return nil
+}
+
+// close drains the queues into the sinks until ctx ends and closes them.
+func (o *outputs) close(ctx context.Context) error {
+	var errs []error
+	for _, out := range o.active {
+		close(out.queue)
+		select {
+		case <-out.done:
+		case <-ctx.Done():
+		}
+		if err := out.sink.Close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close sink %s: %w", out.name, err))
+		}
+	}
+	o.active = nil
+	return errors.Join(errs...)
+}
