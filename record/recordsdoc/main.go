@@ -59,7 +59,7 @@ func document() (string, error) {
 }
 
 func meaning(c record.ColumnSchema) string {
-	s := strings.ReplaceAll(c.Help, "|", `\|`)
+	s := strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`).Replace(c.Help)
 	if c.Optional {
 		s += " *(optional)*"
 	}
