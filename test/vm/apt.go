@@ -109,7 +109,8 @@ func (a *apt) run(ctx context.Context, tool string, args ...string) (string, err
 func (a *apt) runIn(ctx context.Context, dir, tool string, args ...string) (string, error) {
 	options := []string{"-qq"}
 	for _, o := range []string{
-		"Dir::Etc::SourceList=" + filepath.Join(a.dir, "sources.list"), "Dir::Etc::SourceParts=" + filepath.Join(a.dir, "parts"),
+		"Dir::Etc::SourceList=" + filepath.Join(a.dir, "sources.list"),
+		"Dir::Etc::SourceParts=" + filepath.Join(a.dir, "parts"),
 		"Dir::State::Lists=" + filepath.Join(a.dir, "lists"), "Dir::Cache=" + filepath.Join(a.dir, "cache"),
 		"Dir::State::status=/dev/null", "APT::Sandbox::User=root", "Acquire::Languages=none", "Acquire::Retries=3",
 		"Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false", "APT::Architecture=amd64",

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,9 +36,11 @@ func (l lab) runHost(ctx context.Context, r *run) error {
 		if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 			return fmt.Errorf("running %s: %w", t.pkg, err)
 		}
-		r.report.parts = append(r.report.parts, part{
-			pkg: t.pkg, output: strings.ToValidUTF8(string(out), "?"), exit: cmd.ProcessState.ExitCode(), took: time.Since(start),
-		})
+		code := cmd.ProcessState.ExitCode()
+		if code < 0 { // a signal, ours at the timeout among them
+			code = 128 + int(cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+		}
+		r.report.parts = append(r.report.parts, part{pkg: t.pkg, output: string(out), exit: code, took: time.Since(start)})
 	}
 	if err := r.read(ctx); err != nil {
 		return err

@@ -31,9 +31,11 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 	var kernels, packages, modules, extra string
 	fs := flag.NewFlagSet("vm", flag.ContinueOnError)
 	fs.SetOutput(w)
-	fs.StringVar(&kernels, "kernels", "5.10,6.1,6.12,newest", "Debian kernel `series`, newest, host, or folders of unpacked kernels")
+	fs.StringVar(&kernels, "kernels", "5.10,6.1,6.12,newest",
+		"Debian kernel `series`, newest, host, or folders of unpacked kernels")
 	fs.StringVar(&packages, "pkgs", "./source/...,./probe", "`packages` whose tests to run")
-	fs.StringVar(&modules, "mods", "veth,dummy,nf_conntrack,inet_diag,tcp_diag,sch_netem", "kernel `modules` to load, with what they need")
+	fs.StringVar(&modules, "mods", "veth,dummy,nf_conntrack,inet_diag,tcp_diag,sch_netem",
+		"kernel `modules` to load, with what they need")
 	fs.StringVar(&o.run, "run", "", "run only tests that match the `regexp`")
 	fs.StringVar(&extra, "args", "", "more `flags` for the test binaries, e.g. \"-test.short -test.count=3\"")
 	fs.StringVar(&o.flavour, "flavour", "cloud-amd64", "Debian kernel flavour: cloud-amd64 or amd64")

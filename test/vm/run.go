@@ -57,7 +57,7 @@ func (l lab) runGuest(ctx context.Context, r *run) error {
 	if err := l.pack(initrd, r); err != nil {
 		return err
 	}
-	defer os.Remove(initrd) //nolint:errcheck // the folder is removed later anyway
+	defer os.Remove(initrd)
 	if err := os.MkdirAll(r.log, 0o755); err != nil {
 		return fmt.Errorf("making the log folder: %w", err)
 	}

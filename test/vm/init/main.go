@@ -40,6 +40,9 @@ func prepare(out *report) {
 	if err := raiseFileLimit(); err != nil {
 		out.say(guest.Note, err.Error())
 	}
+	if err := unix.Sethostname([]byte("vm")); err != nil {
+		out.say(guest.Note, "naming the host: "+err.Error())
+	}
 	if err := linkUp("lo"); err != nil {
 		out.say(guest.Note, err.Error())
 	}
