@@ -54,7 +54,7 @@ fuzz: ## run every Fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: vm-test
-vm-test: ## run the kernel tests on other kernels under qemu; VMFLAGS=…
+vm-test: vm-deps ## run the kernel tests on other kernels under qemu; VMFLAGS=…
 	$(GO) run ./test/vm $(VMFLAGS)
 
 .PHONY: bench
@@ -69,9 +69,9 @@ generate: ## rebuild the kernel objects and their Go bindings
 	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(STRIP) $(GO) generate ./...
 
 .PHONY: docs
-docs: build ## rewrite docs/records.md and docs/configuration.md
-	./bin/weft docs records >docs/records.md
-	./bin/weft docs configuration >docs/configuration.md
+docs: ## rewrite docs/records.md and docs/configuration.md
+	$(GO) run ./record/recordsdoc >docs/records.md
+	$(GO) run ./config/configdoc >docs/configuration.md
 
 .PHONY: check-generate
 check-generate: generate docs ## fail when a generated file differs from its source
@@ -87,6 +87,10 @@ format: bin/golangci-lint ## format Go and C
 .PHONY: test-deps
 test-deps: ## install what the tests run against (Debian, root)
 	@tools/apt-need.sh $(TEST_PACKAGES)
+
+.PHONY: vm-deps
+vm-deps: ## install QEMU for vm-test (Debian, root)
+	@$(SUDO) test/vm/deps.sh
 
 .PHONY: clean
 clean: ## remove what was built

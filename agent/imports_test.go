@@ -34,6 +34,7 @@ func layers() []layer {
 		{packages: "spool"},
 		{packages: "config", may: []string{"github.com/pelletier/go-toml/v2/..."}},
 		{packages: "record/encode", may: []string{"record", protobuf, "github.com/influxdata/line-protocol/..."}},
+		{packages: "record/recordsdoc", may: []string{"record"}},
 		{packages: "bpf", may: []string{ebpf}},
 		{packages: "probe", may: []string{"ledger", ebpf, sys}},
 

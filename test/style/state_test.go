@@ -56,7 +56,7 @@ func variables(d *ast.GenDecl, written []string) []*ast.Ident {
 	var found []*ast.Ident
 	for _, s := range d.Specs {
 		spec := s.(*ast.ValueSpec)
-		if embedded(d.Doc) || embedded(spec.Doc) {
+		if setFromOutside(d.Doc) || setFromOutside(spec.Doc) {
 			continue
 		}
 		for i, name := range spec.Names {
@@ -69,9 +69,10 @@ func variables(d *ast.GenDecl, written []string) []*ast.Ident {
 	return found
 }
 
-func embedded(doc *ast.CommentGroup) bool {
+// setFromOutside tells whether the compiler or the linker gives the value.
+func setFromOutside(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool {
-		return strings.HasPrefix(c.Text, "//go:embed")
+		return strings.HasPrefix(c.Text, "//go:embed") || strings.Contains(c.Text, "-ldflags")
 	})
 }
 
