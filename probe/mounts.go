@@ -42,12 +42,3 @@ func parseMounts(text string) []mount {
 	}
 	return out
 }
-
-// hostProc is where the machine's /proc is seen: HOST_PROC in a container
-// that mounts it elsewhere.
-func hostProc() string {
-	if p := os.Getenv("HOST_PROC"); p != "" {
-		return p
-	}
-	return "/proc"
-}
