@@ -57,6 +57,9 @@ type options struct {
 	unconnected bool
 }
 
+// grace is how long after the limit whatever still runs is cut off.
+const grace = 10 * time.Second
+
 const defaultPort = "127.0.0.1:9301"
 
 func parse(args []string) (options, error) {
@@ -93,7 +96,8 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	// A client ends by itself at the limit, with nothing half done.
+	ctx, cancel := context.WithTimeout(ctx, o.limit+grace)
 	defer cancel()
 	var result traffic.Result
 	if o.procs > 1 {
