@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -75,8 +76,8 @@ func buildPayload(ctx context.Context, opt options, work string) (payload, error
 	if err != nil {
 		return payload{}, err
 	}
-	for _, pkg := range without {
-		warn("%s has no tests", pkg)
+	if len(without) > 0 {
+		warn("no tests in %s", strings.Join(without, ", "))
 	}
 	if len(tests) == 0 {
 		return payload{}, errors.New("nothing to run: no package has tests")

@@ -21,6 +21,7 @@ type options struct {
 	flavour  string
 	cache    string
 	refresh  time.Duration
+	timeout  time.Duration
 	jobs     int
 	machine  machine
 }
@@ -41,7 +42,8 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 	fs.StringVar(&o.flavour, "flavour", "cloud-amd64", "Debian kernel flavour: cloud-amd64 or amd64")
 	fs.StringVar(&o.cache, "cache", defaultCache(), "`folder` of kernels and logs")
 	fs.DurationVar(&o.refresh, "refresh", 7*24*time.Hour, "look for a newer build of a cached kernel after this time")
-	fs.DurationVar(&o.machine.timeout, "timeout", 5*time.Minute, "for each kernel, boot included")
+	fs.DurationVar(&o.timeout, "timeout", 4*time.Minute,
+		"for the tests of a package; a kernel has "+bootTime.String()+" more for all of them")
 	fs.IntVar(&o.machine.mem, "m", 512, "`MiB` of memory of a guest")
 	fs.IntVar(&o.machine.smp, "smp", 2, "CPUs of a guest")
 	fs.StringVar(&o.machine.accel, "accel", "tcg,thread=multi", "QEMU `accelerator`")
@@ -60,6 +62,7 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 		return options{}, err
 	}
 	o.kernels, o.packages, o.modules = list(kernels), list(packages), list(modules)
+	o.machine.timeout = o.timeout + bootTime
 	o.extra = strings.Fields(extra)
 	if fs.NArg() > 0 || len(o.kernels) == 0 || len(o.packages) == 0 || o.jobs < 1 {
 		err := fmt.Errorf("unexpected %q, or no kernel, no package or no job", fs.Args())
@@ -69,10 +72,13 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 	return o, nil
 }
 
-// testArgs are the flags of each test binary: those of `go test`, output marked for test2json, and a timeout before
-// ours so that a hanging test says where it hangs.
+// bootTime is what a guest may need beside its tests. It lets a hanging test's own timeout come first, which says
+// where it hangs.
+const bootTime = 30 * time.Second
+
+// testArgs are the flags of each test binary: those of `go test`, and output marked for test2json.
 func (o options) testArgs() []string {
-	args := []string{"-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + (o.machine.timeout * 3 / 4).String()}
+	args := []string{"-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + o.timeout.String()}
 	if o.run != "" {
 		args = append(args, "-test.run="+o.run)
 	}

@@ -17,11 +17,11 @@ func TestParseFlags(t *testing.T) {
 	if !slices.Equal(o.kernels, []string{"5.10", "6.12"}) || !slices.Equal(o.packages, []string{"./a", "./b"}) {
 		t.Errorf("got %q %q", o.kernels, o.packages)
 	}
-	if len(o.files) != 1 || o.files[0].dst != "/x" || o.machine.timeout != 2*time.Minute {
+	if len(o.files) != 1 || o.files[0].dst != "/x" || o.machine.timeout != 150*time.Second {
 		t.Errorf("got %+v", o)
 	}
 	got := strings.Join(o.testArgs(), " ")
-	if got != "-test.v=test2json -test.paniconexit0 -test.timeout=1m30s -test.run=^TestX$ -test.short" {
+	if got != "-test.v=test2json -test.paniconexit0 -test.timeout=2m0s -test.run=^TestX$ -test.short" {
 		t.Errorf("test arguments %s", got)
 	}
 }

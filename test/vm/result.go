@@ -84,7 +84,7 @@ func conclude(whole *result, list []*result, exit int) []result {
 		case skipped:
 			r.reason = skipReason(r.output)
 		case "":
-			r.outcome, r.reason = failed, "did not finish"
+			r.outcome, r.reason = failed, fmt.Sprintf("did not finish, exit code %d", exit)
 			if exit < 0 {
 				r.reason = "did not finish: the kernel or the VM ended"
 			}

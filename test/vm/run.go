@@ -116,7 +116,7 @@ func (r *run) judge(console string) error {
 		return fmt.Errorf("reading the console: %w", err)
 	}
 	if !r.report.done {
-		return fmt.Errorf("the guest ended before its job; console:\n%s", tail(string(text), 30))
+		return fmt.Errorf("the guest ended before its job; console:\n%s", excerpt(string(text)))
 	}
 	if line := complaint(string(text)); line != "" {
 		return fmt.Errorf("the kernel complained: %s", line)
@@ -125,6 +125,18 @@ func (r *run) judge(console string) error {
 		return errNothingRan
 	}
 	return nil
+}
+
+// excerpt shows what a console says about the end: from the first complaint on, since a trace's top tells most, or
+// else its last lines.
+func excerpt(console string) string {
+	const lines = 40
+	first := complaint(console)
+	if first == "" {
+		return tail(console, lines)
+	}
+	all := strings.Split(console[strings.Index(console, first):], "\n")
+	return strings.TrimSpace(strings.Join(all[:min(lines, len(all))], "\n"))
 }
 
 // complaint finds the first line by which a kernel reports a defect. WARN lines do not reach a quiet console.
