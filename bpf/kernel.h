@@ -58,7 +58,7 @@ typedef struct {
 
 struct in6_addr {
 	union {
-		u8 u6_addr8[16];
+		u32 u6_addr32[4];
 	} in6_u;
 };
 
@@ -87,7 +87,12 @@ struct inet_sock {
 	u16 inet_sport;
 };
 
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
 struct tcp_sock {
+	struct inet_connection_sock inet_conn;
 	u64 bytes_received;
 	u64 bytes_acked;
 	u32 snd_una;

@@ -17,26 +17,25 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tcp_state_tp, struct sock *sk, int old, int new)
 {
-	return sock_is_tcp(sk) ? on_state(sk, old, new, true) : 0;
+	return on_state_typed(sk, old, new, DIRECT | FETCH);
 }
 
-/* Before 5.12 (commit 5ffa25502b5a) there are no atomics that return a value. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tcp_state_tp_nofetch, struct sock *sk, int old, int new)
 {
-	return sock_is_tcp(sk) ? on_state(sk, old, new, false) : 0;
+	return on_state_typed(sk, old, new, DIRECT);
 }
 
 SEC("fentry/tcp_set_state")
 int BPF_PROG(tcp_state_fentry, struct sock *sk, int new)
 {
-	return on_state(sk, BPF_CORE_READ(sk, __sk_common.skc_state), new, false);
+	return on_state_typed(sk, sk->__sk_common.skc_state, new, DIRECT);
 }
 
 SEC("kprobe/tcp_set_state")
 int BPF_KPROBE(tcp_state_kprobe, struct sock *sk, int new)
 {
-	return on_state(sk, BPF_CORE_READ(sk, __sk_common.skc_state), new, false);
+	return on_state(sk, BPF_CORE_READ(sk, __sk_common.skc_state), new, PROBE);
 }
 
 /* ---- Walks -------------------------------------------------------------- */
@@ -46,7 +45,7 @@ int snapshot(struct bpf_iter__bpf_map_elem *ctx)
 {
 	u64 *key = ctx->key;
 
-	return key ? snapshot_one(*key, true) : 0;
+	return key ? snapshot_one(*key, FETCH) : 0;
 }
 
 SEC("iter/bpf_map_elem")
@@ -54,7 +53,7 @@ int snapshot_nofetch(struct bpf_iter__bpf_map_elem *ctx)
 {
 	u64 *key = ctx->key;
 
-	return key ? snapshot_one(*key, false) : 0;
+	return key ? snapshot_one(*key, PROBE) : 0;
 }
 
 SEC("iter/task_file")

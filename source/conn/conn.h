@@ -9,6 +9,16 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+/*
+ * How a door may read and write; a constant that the compiler folds away.
+ * DIRECT: the pointer has a BTF type that the verifier knows, so fields are
+ * plain loads (1 ns) instead of bpf_probe_read_kernel (about 20 ns).
+ * FETCH: atomics return values, since 5.12 (commit 5ffa25502b5a).
+ */
+enum { PROBE = 0, DIRECT = 1, FETCH = 2 };
+
+#define READ(how, p, field) ((how) & DIRECT ? (p)->field : BPF_CORE_READ(p, field))
+
 /* A flow row's identity: record.FlowKey. Addresses are IPv6, IPv4 is mapped. */
 struct flow_key {
 	u8 laddr[16];

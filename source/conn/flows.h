@@ -74,22 +74,45 @@ static __always_inline void addr_match_family(struct flow_key *k)
 		addr_from_v4(k->laddr, 0);
 }
 
-/* Addresses of a TCP socket or a connected UDP socket, ports, netns. */
-static __always_inline void key_from_sock(struct flow_key *k, struct sock *sk)
+static __always_inline void addr_from_v6(u8 *a, const struct in6_addr *v6, const u32 how)
 {
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	u32 *w = (u32 *)a;
 
-	if (family == WEFT_AF_INET6) {
-		BPF_CORE_READ_INTO(&k->laddr, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&k->raddr, sk, __sk_common.skc_v6_daddr);
-	} else {
-		addr_from_v4(k->laddr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
-		addr_from_v4(k->raddr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	if (!(how & DIRECT)) {
+		bpf_probe_read_kernel(a, 16, v6);
+		return;
 	}
-	/* Not skc_num: inet_put_port() has zeroed it when a client closes. */
-	k->lport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	k->rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	k->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	w[0] = v6->in6_u.u6_addr32[0];
+	w[1] = v6->in6_u.u6_addr32[1];
+	w[2] = v6->in6_u.u6_addr32[2];
+	w[3] = v6->in6_u.u6_addr32[3];
+}
+
+static __always_inline void addr_of_peer(u8 *a, struct sock *sk, const u32 how)
+{
+	if (READ(how, sk, __sk_common.skc_family) == WEFT_AF_INET6)
+		addr_from_v6(a, &sk->__sk_common.skc_v6_daddr, how);
+	else
+		addr_from_v4(a, READ(how, sk, __sk_common.skc_daddr));
+}
+
+static __always_inline u32 netns_of(struct sock *sk, const u32 how)
+{
+	if (how & DIRECT)
+		return sk->__sk_common.skc_net.net->ns.inum;
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+/* Addresses, the peer's port and the namespace; the caller knows the local port. */
+static __always_inline void key_from_sock(struct flow_key *k, struct sock *sk, const u32 how)
+{
+	if (READ(how, sk, __sk_common.skc_family) == WEFT_AF_INET6)
+		addr_from_v6(k->laddr, &sk->__sk_common.skc_v6_rcv_saddr, how);
+	else
+		addr_from_v4(k->laddr, READ(how, sk, __sk_common.skc_rcv_saddr));
+	addr_of_peer(k->raddr, sk, how);
+	k->rport = bpf_ntohs(READ(how, sk, __sk_common.skc_dport));
+	k->netns = netns_of(sk, how);
 }
 
 static __always_inline bool key_wanted(const struct flow_key *k)

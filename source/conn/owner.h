@@ -36,23 +36,34 @@ struct {
 	__type(value, struct listener);
 } listeners SEC(".maps");
 
-static __always_inline void owner_of_task(struct owner *o, struct task_struct *t)
+/* The process of a task: the thread group, under its leader's name. */
+static __always_inline void owner_of_task(struct owner *o, struct task_struct *t, const u32 how)
 {
-	struct task_struct *leader = BPF_CORE_READ(t, group_leader);
+	struct task_struct *leader = READ(how, t, group_leader);
 
-	o->pid = BPF_CORE_READ(t, tgid);
+	o->pid = READ(how, t, tgid);
 	bpf_probe_read_kernel(&o->comm, sizeof(o->comm), __builtin_preserve_access_index(&leader->comm));
 }
 
-/* The current process; false in a kernel thread (deferred work, not a closer). */
-static __always_inline bool owner_current(struct owner *o)
+/* The helper that returns a typed task came with 5.11, atomics with 5.12. */
+static __always_inline struct task_struct *current_task(const u32 how)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
+	if (how & FETCH)
+		return bpf_get_current_task_btf();
+	return (void *)bpf_get_current_task();
+}
 
-	if (BPF_CORE_READ(t, flags) & PF_KTHREAD)
-		return false;
-	owner_of_task(o, t);
-	return true;
+static __always_inline void owner_current(struct owner *o, const u32 how)
+{
+	owner_of_task(o, current_task(how), how & FETCH ? how : PROBE);
+}
+
+/* Deferred work runs in kernel threads; they are nobody's worker. */
+static __always_inline bool in_kernel_thread(const u32 how)
+{
+	struct task_struct *t = current_task(how);
+
+	return READ(how & FETCH ? how : PROBE, t, flags) & PF_KTHREAD;
 }
 
 static __always_inline struct listener *listener_find(u32 netns, u16 port)

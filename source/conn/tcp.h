@@ -94,29 +94,31 @@ static __always_inline bool state_sent_fin(u32 state)
  * bytes_acked is read before snd_una: an ACK in between makes the result too
  * small for now, never too large.
  */
-static __always_inline void counters_read(struct counters *c, struct sock *sk, u32 state, u8 role)
+static __always_inline void counters_read(struct counters *c, struct sock *sk, u32 state, u8 role,
+					  const u32 how)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
-	u64 acked = BPF_CORE_READ(tp, bytes_acked);
-	u32 una = BPF_CORE_READ(tp, snd_una);
-	u32 unacked = BPF_CORE_READ(tp, write_seq) - una;
+	u64 acked = READ(how, tp, bytes_acked);
+	u32 una = READ(how, tp, snd_una);
+	u32 unacked = READ(how, tp, write_seq) - una;
 	u64 overhead = (role == ROLE_CLIENT) + state_sent_fin(state);
 
 	c->tx = acked + unacked;
 	c->tx = c->tx > overhead ? c->tx - overhead : 0;
-	c->rx = BPF_CORE_READ(tp, bytes_received);
-	if (c->rx && BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE))
+	c->rx = READ(how, tp, bytes_received);
+	if (c->rx && READ(how, sk, __sk_common.skc_flags) & (1UL << SOCK_DONE))
 		c->rx--;
-	c->retrans = BPF_CORE_READ(tp, total_retrans);
-	c->segs_in = BPF_CORE_READ(tp, segs_in);
-	c->segs_out = BPF_CORE_READ(tp, segs_out);
+	c->retrans = READ(how, tp, total_retrans);
+	c->segs_in = READ(how, tp, segs_in);
+	c->segs_out = READ(how, tp, segs_out);
 }
 
 static __always_inline void val_from_delta(struct flow_val *v, struct sock *sk, const struct conn *e,
-					   const struct counters *cur, const struct counters *last)
+					   const struct counters *cur, const struct counters *last,
+					   const u32 how)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
-	u32 srtt = BPF_CORE_READ(tp, srtt_us);
+	u32 srtt = READ(how, tp, srtt_us);
 
 	v->rx_bytes = cur->rx - last->rx;
 	v->tx_bytes = cur->tx - last->tx;
@@ -126,7 +128,7 @@ static __always_inline void val_from_delta(struct flow_val *v, struct sock *sk, 
 	v->established = cur->established - last->established;
 	if (srtt) {
 		v->rtt_us = srtt >> 3;
-		v->rttvar_us = BPF_CORE_READ(tp, mdev_us) >> 2;
+		v->rttvar_us = READ(how, tp, mdev_us) >> 2;
 		v->rtt_n = 1;
 	}
 	if (v->established && e->connect_ns) {
@@ -153,136 +155,145 @@ static __always_inline void key_set_owner(struct flow_key *k, const struct conn 
 	}
 }
 
-static __always_inline void owner_seen(struct conn *e)
+static __always_inline void owner_seen(struct conn *e, const u32 how)
 {
-	struct owner o = {};
-
-	if (e->role != ROLE_SERVER || e->owner_from == OWNER_SEEN || !owner_current(&o))
+	if (e->role != ROLE_SERVER || e->owner_from == OWNER_SEEN || in_kernel_thread(how))
 		return;
 	if (e->owner_from == OWNER_NONE)
 		__sync_fetch_and_add(&unresolved, -1);
-	e->owner = o;
+	owner_current(&e->owner, how);
 	e->owner_from = OWNER_SEEN;
 }
 
 /* A cheap look before an entry is made: is the peer one we want? */
-static __always_inline bool peer_wanted(struct sock *sk)
+static __always_inline bool peer_wanted(struct sock *sk, const u32 how)
 {
 	struct flow_key k = {};
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == WEFT_AF_INET6)
-		BPF_CORE_READ_INTO(&k.raddr, sk, __sk_common.skc_v6_daddr);
-	else
-		addr_from_v4(k.raddr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	if (keep_loopback && keep_ipv6)
+		return true;
+	addr_of_peer(k.raddr, sk, how);
 	return key_wanted(&k);
 }
 
+static __always_inline u16 local_port(struct sock *sk, const u32 how)
+{
+	/* Not skc_num: inet_put_port() has zeroed it when a client closes. */
+	return bpf_ntohs(READ(how, (struct inet_sock *)sk, inet_sport));
+}
+
 /* connect(): in the process, before the source address and port are chosen. */
-static __always_inline void on_syn_sent(struct sock *sk)
+static __always_inline void on_syn_sent(struct sock *sk, const u32 how)
 {
 	struct conn c = {.role = ROLE_CLIENT, .owner_from = OWNER_SEEN};
 
-	if (!peer_wanted(sk))
+	if (!peer_wanted(sk, how))
 		return;
-	owner_of_task(&c.owner, (void *)bpf_get_current_task());
+	owner_current(&c.owner, how);
 	c.born = bpf_ktime_get_ns();
 	c.claim = c.born << 16;
 	sock_add((u64)sk, &c, BPF_ANY);
 }
 
-static __always_inline void on_connected(struct sock *sk)
+static __always_inline void on_connected(struct sock *sk, const u32 how)
 {
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
 
 	if (!e)
 		return;
-	e->rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	e->rport = READ(how, sk, __sk_common.skc_dport);
 	e->connect_ns = bpf_ktime_get_ns() - e->born;
 	e->established = 1;
 }
 
 /* The last ACK of a handshake: in a softirq, so the process is not known yet. */
-static __always_inline void on_accepted(struct sock *sk)
+static __always_inline void on_accepted(struct sock *sk, const u32 how)
 {
 	struct conn c = {.role = ROLE_SERVER, .established = 1};
 
-	if (!peer_wanted(sk))
+	if (!peer_wanted(sk, how))
 		return;
-	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	c.rport = READ(how, sk, __sk_common.skc_dport);
 	c.born = bpf_ktime_get_ns();
 	c.claim = c.born << 16;
 	if (sock_add((u64)sk, &c, BPF_ANY))
 		__sync_fetch_and_add(&unresolved, 1);
 }
 
-static __always_inline void on_listen(struct sock *sk)
+static __always_inline void on_listen(struct sock *sk, const u32 how)
 {
 	struct conn c = {.role = ROLE_LISTENER, .owner_from = OWNER_SEEN};
-	struct flow_key k = {};
 
-	key_from_sock(&k, sk);
-	owner_of_task(&c.owner, (void *)bpf_get_current_task());
+	c.born = bpf_ktime_get_ns();
+	owner_current(&c.owner, how);
 	if (sock_add((u64)sk, &c, BPF_NOEXIST))
-		listener_add(k.netns, k.lport, &c.owner, bpf_ktime_get_ns());
+		listener_add(netns_of(sk, how), local_port(sk, how), &c.owner, c.born);
 }
 
-static __always_inline void on_listener_close(struct sock *sk)
+static __always_inline void on_listener_close(struct sock *sk, const u32 how)
 {
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
-	struct flow_key k = {};
 
 	if (!e || e->role != ROLE_LISTENER)
 		return;
-	key_from_sock(&k, sk);
-	listener_drop(k.netns, k.lport);
+	listener_drop(netns_of(sk, how), local_port(sk, how));
 	sock_del(key);
 }
 
 /* close() or shutdown(): these transitions run in the process that serves. */
-static __always_inline void on_closing(struct sock *sk)
+static __always_inline void on_closing(struct sock *sk, const u32 how)
 {
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
 
 	if (e)
-		owner_seen(e);
+		owner_seen(e, how);
 }
 
-static __always_inline void on_untracked(struct sock *sk, u32 old)
+static __always_inline void on_untracked(struct sock *sk, u32 old, const u32 how)
 {
-	if (old != ST_SYN_RECV && old != ST_SYN_SENT && old != ST_CLOSE && peer_wanted(sk))
+	if (old != ST_SYN_RECV && old != ST_SYN_SENT && old != ST_CLOSE && peer_wanted(sk, how))
 		count(STAT_UNTRACKED, 1);
 }
 
-static __always_inline void on_close(struct sock *sk, u32 old, const bool fetch)
+/* What the socket did since the last snapshot, as a row's contribution. */
+static __always_inline void close_val(struct flow_val *v, struct flow_key *k, struct sock *sk, u32 old,
+				      struct conn *e, const u32 how)
 {
-	u64 key = (u64)sk, claim;
+	u64 claim = how & FETCH ? __sync_lock_test_and_set(&e->claim, CLAIM_CLOSED) : e->claim;
+	struct counters cur = {.established = e->established};
+
+	counters_read(&cur, sk, old, e->role, how);
+	val_from_delta(v, sk, e, &cur, &e->slot[claim & 1], how);
+	if (cur.established) {
+		v->closed = 1;
+	} else {
+		v->failed = 1;
+		k->connect_errno = READ(how, sk, sk_err);
+		if (!k->connect_errno)
+			k->connect_errno = ECANCELED;
+	}
+}
+
+static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
+{
+	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
-	struct counters cur = {};
-	struct flow_val v = {};
 	struct flow_key k = {.proto = WEFT_PROTO_TCP};
-	int err = BPF_CORE_READ(sk, sk_err);
+	struct flow_val v = {};
 
 	if (!e) {
-		on_untracked(sk, old);
+		on_untracked(sk, old, how);
 		return;
 	}
 	/* Without an error only the process itself can have aborted it. */
-	if (!err && (old == ST_ESTABLISHED || old == ST_CLOSE_WAIT))
-		owner_seen(e);
-	claim = fetch ? __sync_lock_test_and_set(&e->claim, CLAIM_CLOSED) : e->claim;
-	counters_read(&cur, sk, old, e->role);
-	cur.established = e->established;
-	val_from_delta(&v, sk, e, &cur, &e->slot[claim & 1]);
-	if (cur.established) {
-		v.closed = 1;
-	} else {
-		v.failed = 1;
-		k.connect_errno = err ? err : ECANCELED;
-	}
-	key_from_sock(&k, sk);
+	if ((old == ST_ESTABLISHED || old == ST_CLOSE_WAIT) && !READ(how, sk, sk_err))
+		owner_seen(e, how);
+	close_val(&v, &k, sk, old, e, how);
+	key_from_sock(&k, sk, how);
+	k.lport = local_port(sk, how);
 	key_set_owner(&k, e);
 	if (e->owner_from == OWNER_NONE)
 		__sync_fetch_and_add(&unresolved, -1);
@@ -291,26 +302,38 @@ static __always_inline void on_close(struct sock *sk, u32 old, const bool fetch)
 		flow_add(&k, &v);
 }
 
-static __always_inline int on_state(struct sock *sk, u32 old, u32 new, const bool fetch)
+static __always_inline int on_state(struct sock *sk, u32 old, u32 new, const u32 how)
 {
 	if (new == ST_CLOSE) {
 		if (old == ST_LISTEN)
-			on_listener_close(sk);
+			on_listener_close(sk, how);
 		else
-			on_close(sk, old, fetch);
+			on_close(sk, old, how);
 	} else if (new == ST_SYN_SENT) {
-		on_syn_sent(sk);
+		on_syn_sent(sk, how);
 	} else if (new == ST_ESTABLISHED) {
 		if (old == ST_SYN_SENT)
-			on_connected(sk);
+			on_connected(sk, how);
 		else
-			on_accepted(sk);
+			on_accepted(sk, how);
 	} else if (new == ST_FIN_WAIT1 || new == ST_LAST_ACK) {
-		on_closing(sk);
+		on_closing(sk, how);
 	} else if (new == ST_LISTEN) {
-		on_listen(sk);
+		on_listen(sk, how);
 	}
 	return 0;
+}
+
+/* For doors with typed pointers: is it TCP, and if so, typed as tcp_sock. */
+static __always_inline int on_state_typed(struct sock *sk, u32 old, u32 new, const u32 how)
+{
+	struct tcp_sock *tp;
+
+	/* Transitions that tell nothing, before anything is read. */
+	if (new == ST_SYN_RECV || new == ST_FIN_WAIT2 || new == ST_CLOSE_WAIT || new == ST_CLOSING)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp ? on_state((struct sock *)tp, old, new, how) : 0;
 }
 
 #endif

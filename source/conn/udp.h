@@ -46,13 +46,13 @@ struct {
 	__type(value, struct udp_args);
 } udp_args SEC(".maps");
 
-static __always_inline bool sock_is_udp(struct sock *sk)
+static __always_inline bool sock_is_udp(struct sock *sk, const u32 how)
 {
 	u16 family;
 
-	if (BPF_CORE_READ(sk, sk_protocol) != WEFT_PROTO_UDP)
+	if (READ(how, sk, sk_protocol) != WEFT_PROTO_UDP)
 		return false;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = READ(how, sk, __sk_common.skc_family);
 	return family == WEFT_AF_INET || family == WEFT_AF_INET6;
 }
 
@@ -105,13 +105,14 @@ static __always_inline bool udp_port_chosen(struct sock *sk)
 }
 
 /* Who opened the flow; k has netns and lport. */
-static __always_inline bool udp_serves(struct sock *sk, const struct flow_key *k, bool received)
+static __always_inline bool udp_serves(struct sock *sk, const struct flow_key *k, bool received,
+				       const u32 how)
 {
 	struct udp_role fresh = {.netns = k->netns, .port = k->lport, .serves = received};
 	u64 key = (u64)sk;
 	struct udp_role *r;
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_dport) && !udp_port_chosen(sk))
+	if (READ(how, sk, __sk_common.skc_dport) && !udp_port_chosen(sk))
 		return false;
 	r = bpf_map_lookup_elem(&udp_roles, &key);
 	if (r && r->netns == k->netns && r->port == k->lport)
@@ -129,24 +130,24 @@ static __always_inline void udp_seed(struct sock *sk)
 	if (BPF_CORE_READ(sk, __sk_common.skc_dport) || !udp_port_chosen(sk))
 		return;
 	r.port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	r.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	r.netns = netns_of(sk, PROBE);
 	bpf_map_update_elem(&udp_roles, &key, &r, BPF_NOEXIST);
 }
 
 /* Completes the key and counts one call that moved bytes. */
-static __always_inline void udp_add(struct flow_key *k, struct sock *sk, const struct flow_val *v)
+static __always_inline void udp_add(struct flow_key *k, struct sock *sk, const struct flow_val *v, const u32 how)
 {
 	struct owner o = {};
 
 	k->proto = WEFT_PROTO_UDP;
-	k->lport = BPF_CORE_READ(sk, __sk_common.skc_num);
-	k->incoming = udp_serves(sk, k, v->rx_pkts);
+	k->lport = READ(how, sk, __sk_common.skc_num);
+	k->incoming = udp_serves(sk, k, v->rx_pkts, how);
 	addr_match_family(k);
 	if (!key_wanted(k))
 		return;
 	if (addr_is_zero(k->raddr))
 		count(STAT_UDP_NO_PEER, 1);
-	owner_of_task(&o, (void *)bpf_get_current_task());
+	owner_current(&o, how);
 	k->pid = o.pid;
 	__builtin_memcpy(k->comm, o.comm, sizeof(k->comm));
 	flow_add(k, v);
@@ -166,9 +167,9 @@ static __always_inline int udp_length(struct sock *sk, int ret, int flags, const
 	struct flow_key k = {};
 	struct flow_val v = {};
 
-	if (!sock_is_udp(sk))
+	if (!sock_is_udp(sk, DIRECT | FETCH))
 		return 0;
-	key_from_sock(&k, sk);
+	key_from_sock(&k, sk, DIRECT | FETCH);
 	if (!k.rport)
 		peer_take(&k);
 	if (ret < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE))
@@ -180,7 +181,7 @@ static __always_inline int udp_length(struct sock *sk, int ret, int flags, const
 		v.rx_bytes = ret;
 		v.rx_pkts = 1;
 	}
-	udp_add(&k, sk, &v);
+	udp_add(&k, sk, &v, DIRECT | FETCH);
 	return 0;
 }
 
@@ -208,7 +209,7 @@ static __always_inline int udp_sent(struct sock *sk, struct msghdr *msg, long re
 
 	if (ret < 0 || !sk)
 		return 0;
-	key_from_sock(&k, sk);
+	key_from_sock(&k, sk, PROBE);
 	name = BPF_CORE_READ(msg, msg_name);
 	if (name)
 		peer_from_name(&k, name);
@@ -217,7 +218,7 @@ static __always_inline int udp_sent(struct sock *sk, struct msghdr *msg, long re
 		return 0;
 	v.tx_bytes = ret;
 	v.tx_pkts = udp_segments(sk, ret);
-	udp_add(&k, sk, &v);
+	udp_add(&k, sk, &v, PROBE);
 	return 0;
 }
 
@@ -251,12 +252,12 @@ static __always_inline int udp_consumed(struct sock *sk, struct sk_buff *skb, in
 	struct flow_key k = {};
 	struct flow_val v = {.rx_pkts = 1};
 
-	if (len < 0 || !sock_is_udp(sk))
+	if (len < 0 || !sock_is_udp(sk, PROBE))
 		return 0;
 	v.rx_bytes = len;
-	key_from_sock(&k, sk);
+	key_from_sock(&k, sk, PROBE);
 	key_from_headers(&k, skb);
-	udp_add(&k, sk, &v);
+	udp_add(&k, sk, &v, PROBE);
 	return 0;
 }
 

@@ -34,7 +34,7 @@ static __always_inline bool counters_moved(const struct counters *a, const struc
 }
 
 /* One entry of socks: reports what has moved since the last snapshot. */
-static __always_inline int snapshot_one(u64 key, const bool fetch)
+static __always_inline int snapshot_one(u64 key, const u32 how)
 {
 	/* Looked up again: the iterator's own pointer takes no variable index. */
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
@@ -57,7 +57,7 @@ static __always_inline int snapshot_one(u64 key, const bool fetch)
 	}
 	if (!e->established || e->role == ROLE_LISTENER || claim == CLAIM_CLOSED)
 		return 0;
-	counters_read(&cur, sk, state, e->role);
+	counters_read(&cur, sk, state, e->role, PROBE);
 	cur.established = 1;
 	if (!counters_moved(&cur, &last))
 		return 0;
@@ -65,11 +65,12 @@ static __always_inline int snapshot_one(u64 key, const bool fetch)
 		cur.tx = last.tx;
 	if (cur.rx < last.rx)
 		cur.rx = last.rx;
-	val_from_delta(&v, sk, e, &cur, &last);
-	key_from_sock(&k, sk);
+	val_from_delta(&v, sk, e, &cur, &last, PROBE);
+	key_from_sock(&k, sk, PROBE);
+	k.lport = local_port(sk, PROBE);
 	key_set_owner(&k, e);
 	e->slot[(claim + 1) & 1] = cur;
-	if (!fetch)
+	if (!(how & FETCH))
 		e->claim = claim + 1;
 	else if (__sync_val_compare_and_swap(&e->claim, claim, claim + 1) != claim)
 		return 0; /* closed meanwhile: the close reports it all */
@@ -99,16 +100,16 @@ static __always_inline bool sock_is_tcp(struct sock *sk)
 static __always_inline void seed_listener(struct sock *sk, const struct owner *o, u64 start)
 {
 	struct conn c = {.role = ROLE_LISTENER, .owner_from = OWNER_FILES, .owner = *o};
-	struct flow_key k = {};
+	u32 netns = netns_of(sk, PROBE);
+	u16 port = local_port(sk, PROBE);
 	struct listener *l;
 
-	key_from_sock(&k, sk);
 	c.born = bpf_ktime_get_ns();
 	if (sock_add((u64)sk, &c, BPF_NOEXIST)) {
-		listener_add(k.netns, k.lport, o, start);
+		listener_add(netns, port, o, start);
 		return;
 	}
-	l = listener_find(k.netns, k.lport);
+	l = listener_find(netns, port);
 	if (l && start < l->start) {
 		l->owner = *o;
 		l->start = start;
@@ -132,21 +133,19 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 	struct conn c = {.owner_from = OWNER_FILES, .owner = *o, .owner_start = start};
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
-	struct flow_key k = {};
 
 	if (e) {
 		seed_owner(e, o, start);
 		return;
 	}
-	key_from_sock(&k, sk);
-	if (!key_wanted(&k))
+	if (!peer_wanted(sk, PROBE))
 		return;
-	c.role = listener_find(k.netns, k.lport) ? ROLE_SERVER : ROLE_CLIENT;
+	c.role = listener_find(netns_of(sk, PROBE), local_port(sk, PROBE)) ? ROLE_SERVER : ROLE_CLIENT;
 	c.established = state != ST_SYN_SENT;
 	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	c.born = bpf_ktime_get_ns();
 	c.claim = c.born << 16;
-	counters_read(&c.slot[0], sk, state, c.role);
+	counters_read(&c.slot[0], sk, state, c.role, PROBE);
 	c.slot[0].established = c.established;
 	sock_add(key, &c, BPF_NOEXIST);
 }
@@ -161,14 +160,14 @@ static __always_inline int seed_one(struct task_struct *task, struct file *file)
 
 	if (!sk)
 		return 0;
-	if (seed_mode == SEED_LISTENERS && sock_is_udp(sk))
+	if (seed_mode == SEED_LISTENERS && sock_is_udp(sk, PROBE))
 		udp_seed(sk);
 	if (!sock_is_tcp(sk))
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (state == ST_CLOSE || state == ST_SYN_RECV || (state == ST_LISTEN) != (seed_mode == SEED_LISTENERS))
 		return 0;
-	owner_of_task(&o, task);
+	owner_of_task(&o, task, PROBE);
 	start = BPF_CORE_READ(task, group_leader, start_time);
 	if (seed_mode == SEED_LISTENERS) {
 		seed_listener(sk, &o, start);
