@@ -69,6 +69,15 @@ func (t Targets) List() []netip.AddrPort {
 	return out
 }
 
+// network is "tcp" or "udp" for the address's own family: Go would make an
+// IPv6 socket for the IPv4 wildcard address. [::] serves both families.
+func network(transport string, a netip.Addr) string {
+	if a.Is4() {
+		return transport + "4"
+	}
+	return transport
+}
+
 // counts is a Result while several goroutines add to it.
 type counts struct {
 	ops, failed, connections     atomic.Int64

@@ -20,7 +20,7 @@ const noKeepAlive = -1
 func TCPServer(ctx context.Context, listen netip.AddrPort, ready func(netip.AddrPort)) (Result, error) {
 	start := time.Now()
 	config := net.ListenConfig{KeepAlive: noKeepAlive}
-	listener, err := config.Listen(ctx, "tcp", listen.String())
+	listener, err := config.Listen(ctx, network("tcp", listen.Addr()), listen.String())
 	if err != nil {
 		return Result{}, fmt.Errorf("listening on %s: %w", listen, err)
 	}

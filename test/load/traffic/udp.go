@@ -55,7 +55,7 @@ func UDPServer(ctx context.Context, o UDPServe, ready func()) (Result, error) {
 func (o UDPServe) bind() ([]*net.UDPConn, error) {
 	var conns []*net.UDPConn
 	for _, at := range o.List() {
-		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		conn, err := net.ListenUDP(network("udp", at.Addr()), net.UDPAddrFromAddrPort(at))
 		if err != nil {
 			return conns, fmt.Errorf("binding %s: %w", at, err)
 		}

@@ -91,9 +91,9 @@ func (u *udpWorker) run(ctx context.Context, left *budget, w int) error {
 // socket is the one to use for a target, new when there is none or when it
 // has served its number of requests.
 func (u *udpWorker) socket(to netip.AddrPort) (*udpSocket, error) {
-	key, remote := to, net.UDPAddrFromAddrPort(to)
+	key := to
 	if u.Unconnected {
-		key, remote = netip.AddrPort{}, nil
+		key = netip.AddrPort{}
 	}
 	socket := u.sockets[key]
 	if socket != nil && !u.Unconnected && u.PerSocket > 0 && socket.used >= u.PerSocket {
@@ -101,7 +101,7 @@ func (u *udpWorker) socket(to netip.AddrPort) (*udpSocket, error) {
 		socket = nil
 	}
 	if socket == nil {
-		conn, err := newUDPConn(remote)
+		conn, err := u.open(to)
 		if err != nil {
 			return nil, fmt.Errorf("making a socket for %s: %w", to, err)
 		}
@@ -117,11 +117,12 @@ func (u *udpWorker) socket(to netip.AddrPort) (*udpSocket, error) {
 	return socket, nil
 }
 
-func newUDPConn(remote *net.UDPAddr) (*net.UDPConn, error) {
-	if remote == nil {
-		return net.ListenUDP("udp", nil)
+func (u *udpWorker) open(to netip.AddrPort) (*net.UDPConn, error) {
+	family := network("udp", to.Addr())
+	if u.Unconnected {
+		return net.ListenUDP(family, nil)
 	}
-	return net.DialUDP("udp", nil, remote)
+	return net.DialUDP(family, nil, net.UDPAddrFromAddrPort(to))
 }
 
 func (u *udpWorker) ask(socket *udpSocket, to netip.AddrPort) error {
