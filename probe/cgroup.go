@@ -77,24 +77,35 @@ func detachedCgroup2(proc string) (*os.File, error) {
 	if inHostCgroupNS() {
 		return mountCgroup2()
 	}
-	type result struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan result)
+	var (
+		f   *os.File
+		err error
+	)
+	offMainThread(func() {
+		if err = enterCgroupNS(filepath.Join(proc, "1/ns/cgroup")); err == nil {
+			f, err = mountCgroup2()
+		}
+	})
+	return f, err
+}
+
+// offMainThread runs f on a thread that ends afterwards, so that f may change
+// the thread's namespaces. The process's first thread cannot end, and what
+// /proc/PID/ns says of the process is that thread's: it is never used.
+func offMainThread(f func()) {
+	done := make(chan struct{})
 	go func() {
-		// The thread changes its namespace, so it must not be used again:
-		// locked and never unlocked, it ends with the goroutine.
+		defer close(done)
 		runtime.LockOSThread()
-		if err := enterCgroupNS(filepath.Join(proc, "1/ns/cgroup")); err != nil {
-			done <- result{err: err}
+		if unix.Gettid() == unix.Getpid() {
+			// This goroutine holds the first thread, so the next gets another.
+			offMainThread(f)
+			runtime.UnlockOSThread()
 			return
 		}
-		f, err := mountCgroup2()
-		done <- result{f, err}
+		f()
 	}()
-	r := <-done
-	return r.file, r.err
+	<-done
 }
 
 func inHostCgroupNS() bool {
