@@ -33,6 +33,14 @@ func numberKinds() []unstable.Kind {
 // isText tells whether the value comes from the environment or a flag.
 func (v raw) isText() bool { return v.kind == unstable.Invalid }
 
+// quoted is the value as the file has it.
+func (v raw) quoted() string {
+	if v.isText() || v.kind == unstable.String {
+		return strconv.Quote(v.text)
+	}
+	return v.text
+}
+
 // set checks the type of the value and sets the field. The field keeps its
 // value when there is a fault.
 func (b *binding) set(c *Config, v raw) []fault {
@@ -66,7 +74,7 @@ func scalar[T any](b binding, at func(*Config) *T, convert func(string) (T, stri
 	b.parse = func(c *Config, v raw) []fault {
 		got, wrong := convert(strings.TrimSpace(v.text))
 		if wrong != "" {
-			return faultf("%q %s; allowed: %s", v.text, wrong, b.allowed)
+			return faultf("%s %s; allowed: %s", v.quoted(), wrong, b.allowed)
 		}
 		*at(c) = got
 		return nil

@@ -11,6 +11,8 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
+var sizeForm = regexp.MustCompile(`^(?i)([0-9]*\.?[0-9]+|[0-9]+\.)([KMG])(B|iB)?$`)
+
 // size takes a number with a unit: K, M, G and KB, MB, GB are powers of 1000,
 // KiB, MiB, GiB of 1024, in any case. A rate may end in /s. "" is 0, off.
 func size(at func(*Config) *int64, rate bool) binding {
@@ -32,7 +34,7 @@ func size(at func(*Config) *int64, rate bool) binding {
 }
 
 func parseSize(s string) (int64, string) {
-	m := regexp.MustCompile(`^(?i)([0-9]*\.?[0-9]+|[0-9]+\.)([KMG])(B|iB)?$`).FindStringSubmatch(s)
+	m := sizeForm.FindStringSubmatch(s)
 	if m == nil {
 		return 0, "is not a size"
 	}
@@ -60,20 +62,31 @@ func serverURL(at func(*Config) *string, empty string) binding {
 		if s == "" {
 			return empty, ""
 		}
-		return parseServer(s)
+		if !strings.Contains(s, "://") {
+			s = "http://" + s
+		}
+		return parseURL(s)
 	})
 }
 
-func parseServer(s string) (string, string) {
-	if !strings.Contains(s, "://") {
-		s = "http://" + s
-	}
+// fullURL takes an http:// or https:// URL; the scheme must be given.
+func fullURL(at func(*Config) *string) binding {
+	b := binding{typ: "address", kinds: textKinds(), allowed: `an http:// or https:// URL, or nothing`}
+	return scalar(b, at, func(s string) (string, string) {
+		if s == "" {
+			return "", ""
+		}
+		return parseURL(s)
+	})
+}
+
+func parseURL(s string) (string, string) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return "", "is not an address"
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return "", "has the unknown scheme " + u.Scheme
+		return "", "does not begin with http:// or https://"
 	}
 	if u.Hostname() == "" {
 		return "", "has no host"

@@ -53,11 +53,6 @@ func (d *document) hasInputs() bool {
 			return true
 		}
 	}
-	for _, f := range d.faults {
-		if strings.Contains(f.key, "inputs.") {
-			return true
-		}
-	}
 	return false
 }
 
@@ -105,13 +100,23 @@ func (r *fileReader) header(s section) (b block, prefix []string, ok bool) {
 	prefix = s.path[2:]
 	if len(prefix) == 0 {
 		r.openBlock(b, s.line)
-	} else if !r.once(string(b), prefix, s.line) {
-		return "", nil, false
+		return b, nil, true
 	}
-	if len(prefix) > 0 && len(s.entries) == 0 {
-		r.put(b, prefix, s.line, raw{kind: unstable.InlineTable, line: s.line})
+	return b, prefix, r.subTable(b, prefix, s.line)
+}
+
+// subTable checks a header below a block: of all keys, only tags is a table.
+func (r *fileReader) subTable(b block, path []string, line int) bool {
+	key, _ := r.lookup(b, path)
+	switch {
+	case key == nil:
+		r.unknown(b, path, line)
+	case key.bind.typ != "table":
+		r.problem(line, path[0], "is a table; allowed: "+key.bind.allowed)
+	default:
+		return r.once(string(b), path, line)
 	}
-	return b, prefix, true
+	return false
 }
 
 func tableNames() []string { return []string{"inputs.ebpf", "inputs.ebpf.tags", "inputs.ebpftrace"} }
@@ -134,11 +139,12 @@ func (r *fileReader) openBlock(b block, line int) {
 // readChild reads the flat form: every key has a path such as ebpf_net.ephemeral_port.
 func (r *fileReader) readChild(doc document) {
 	for _, s := range doc.sections {
+		if len(s.path) > 0 && !r.childTable(s.path[0]) {
+			r.unknown("", s.path, s.line)
+			continue
+		}
 		for _, e := range s.entries {
 			r.put("", append(s.path[:len(s.path):len(s.path)], e.path...), e.line, e.val)
-		}
-		if len(s.entries) == 0 && len(s.path) > 0 && !r.childTable(s.path[0]) {
-			r.unknown("", s.path, s.line)
 		}
 	}
 }
@@ -257,7 +263,13 @@ func (r *fileReader) unknown(b block, path []string, line int) {
 		r.problem(line, name, "stands outside of a block; allowed: below [[inputs.ebpf]]")
 		return
 	}
-	r.problem(line, name, "unknown key"+hint(name, sortedNames(r.schema.child), "keys below [[inputs.ebpf]]"))
+	known := sortedNames(r.schema.child)
+	for _, path := range known {
+		if table, _, ok := strings.Cut(path, "."); ok {
+			known = append(known, table)
+		}
+	}
+	r.problem(line, name, "unknown key"+hint(name, known, "keys below [[inputs.ebpf]]"))
 }
 
 // hint is a suggestion, or what is allowed when nothing is near.

@@ -116,7 +116,7 @@ func k8sKeys() []Key {
 	return []Key{
 		{
 			Name: "kubernetes_url", Default: "https://kubernetes.default:443", Env: []string{"DKE_K8S_URL"},
-			Child: []string{"k8s_info.url"}, bind: text(func(c *Config) *string { return &c.K8s.URL }),
+			Child: []string{"k8s_info.url"}, bind: fullURL(func(c *Config) *string { return &c.K8s.URL }),
 			Help: "Kubernetes API server.",
 		},
 		{

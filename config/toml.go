@@ -2,11 +2,8 @@ package config
 
 import (
 	"bytes"
-	"errors"
-	"regexp"
 	"sort"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
@@ -57,6 +54,9 @@ func parseDocument(data []byte) document {
 		}
 		doc.faults = append(doc.faults, bad.fault)
 		bad.blank(data)
+	}
+	for _, f := range doc.faults {
+		doc.restoreHeader(f)
 	}
 	return doc
 }
@@ -123,90 +123,6 @@ func newRaw(n *unstable.Node, line int, lines lineIndex) raw {
 	return v
 }
 
-// broken is a statement with a syntax error.
-type broken struct {
-	fault    fault
-	from, to int // the bytes to blank out
-}
-
-func newBroken(data []byte, lines lineIndex, after int, err error) *broken {
-	at := after
-	var perr *unstable.ParserError
-	if errors.As(err, &perr) {
-		if off := cap(data) - cap(perr.Highlight); len(perr.Highlight) > 0 && off >= 0 && off < len(data) {
-			at = off
-		}
-	}
-	from := min(statementStart(data, after), at)
-	line, start := lines.at(at), lines.at(from)
-	b := &broken{fault: fault{line: line, key: statementKey(data[from:]), text: "bad TOML: " + err.Error()}, from: from}
-	b.to = lines.nextStatement(data, line+1)
-	if line > start && (isStatement(data[lines[line-1]:]) || len(bytes.TrimSpace(data[at+1:])) == 0) {
-		// The parser notices a missing bracket or quote only at the next
-		// statement or the end: blame the line that opened it.
-		b.fault.line = start
-		b.fault.text += "; is a bracket or quote not closed?"
-		b.to = lines.nextStatement(data, line)
-	}
-	return b
-}
-
-// blank overwrites the statement, so that offsets and lines stay as they are.
-func (b *broken) blank(data []byte) {
-	for i := b.from; i < b.to; i++ {
-		if data[i] != '\n' {
-			data[i] = ' '
-		}
-	}
-}
-
-// statementStart skips the rest of a line that holds only a comment, empty
-// lines and whole-line comments from the offset on.
-func statementStart(data []byte, off int) int {
-	for off < len(data) {
-		switch data[off] {
-		case ' ', '\t', '\r', '\n', ']':
-			off++
-		case '#':
-			eol := bytes.IndexByte(data[off:], '\n')
-			if eol < 0 {
-				return len(data)
-			}
-			off += eol
-		default:
-			return off
-		}
-	}
-	return off
-}
-
-// statementKey returns the key or table name that a broken statement begins with.
-func statementKey(b []byte) string {
-	if m := regexp.MustCompile(`^[A-Za-z0-9_."'-]+|^\[+[^\]\n=]*\]*`).Find(b); len(m) > 0 && len(m) <= 64 {
-		return string(bytes.TrimSpace(m))
-	}
-	return "syntax"
-}
-
-// semanticFaults lets the full decoder look for what the positions parser does
-// not check, such as a table defined twice.
-func semanticFaults(data []byte) []fault {
-	err := toml.Unmarshal(data, &map[string]any{})
-	if err == nil {
-		return nil
-	}
-	var derr *toml.DecodeError
-	if !errors.As(err, &derr) {
-		return []fault{{line: 1, key: "syntax", text: "bad TOML: " + err.Error()}}
-	}
-	line, _ := derr.Position()
-	key := "syntax"
-	if k := derr.Key(); len(k) > 0 {
-		key = k[len(k)-1]
-	}
-	return []fault{{line: line, key: key, text: "bad TOML: " + derr.Error()}}
-}
-
 // lineIndex holds the offset at which each line begins.
 type lineIndex []int
 
@@ -234,9 +150,4 @@ func (l lineIndex) nextStatement(data []byte, line int) int {
 		}
 	}
 	return len(data)
-}
-
-// isStatement tells whether text looks like a header or a key = value.
-func isStatement(b []byte) bool {
-	return regexp.MustCompile(`^[ \t]*([A-Za-z0-9_.-]+[ \t]*=|\[\[?[A-Za-z])`).Match(b)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // version is set with -ldflags "-X main.version=v1.2.3".
-var version string
+var version = ""
 
 // Exit codes.
 const (

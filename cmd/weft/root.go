@@ -19,7 +19,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(runCommand(), doctorCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), doctorCommand(), configCommand(), versionCommand(), docsCommand())
 	root.AddCommand(laterCommands()...)
 	root.InitDefaultCompletionCmd()
 	strict(root)
