@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -101,6 +102,31 @@ func awaitSocket(t *testing.T, ns *netlab.Namespace) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// What reached the host but was never read by the process is not read.
+func TestUnreadBytes(t *testing.T) {
+	needs(t)
+	p := netlab.NewPair(t)
+	l := p.Server.Listen(t, "tcp4", serverAddr)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		io.ReadFull(conn, make([]byte, 1000))
+		time.Sleep(200 * time.Millisecond) // until all has come
+		conn.Close()
+	}()
+	c := start(t)
+	conn := p.Client.Dial(t, "tcp", serverAddr)
+	conn.Write(make([]byte, 5000))
+	<-done
+	conn.Close()
+	settle(t, p)
+	of(p, c.Stop(t)).sums(t, "bytes_read", 0, 1000)
 }
 
 // UDP: one server socket and several peers, each datagram answered by one of

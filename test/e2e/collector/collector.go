@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -26,10 +25,11 @@ type Collector struct {
 	stderr safeBuffer
 	read   sync.WaitGroup
 
-	mu      sync.Mutex
-	rows    Rows
-	waited  bool
+	ended   chan struct{} // closed after exitErr is set
 	exitErr error
+
+	mu   sync.Mutex
+	rows Rows
 }
 
 // safeBuffer is a bytes.Buffer that may be read while a process writes it.
@@ -59,10 +59,7 @@ func (s *safeBuffer) String() string {
 func Start(t testing.TB, binary string, args ...string) *Collector {
 	t.Helper()
 	c := New(t, binary, args...)
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.end(t) })
+	c.start(t)
 	c.awaitReady(t)
 	return c
 }
@@ -70,7 +67,7 @@ func Start(t testing.TB, binary string, args ...string) *Collector {
 // New is Start without starting.
 func New(t testing.TB, binary string, args ...string) *Collector {
 	t.Helper()
-	c := &Collector{StateDir: value(args, "--state-dir")}
+	c := &Collector{StateDir: value(args, "--state-dir"), ended: make(chan struct{})}
 	if c.StateDir == "" {
 		c.StateDir = t.TempDir()
 	}
@@ -144,10 +141,11 @@ func (c *Collector) awaitReady(t testing.TB) {
 				return
 			}
 		}
-		if c.cmd.Process.Signal(syscall.Signal(0)) != nil {
-			break
+		select {
+		case <-c.ended:
+			t.Fatalf("the collector ended at once: %v", c.exitErr)
+		case <-time.After(10 * time.Millisecond):
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("the collector did not become ready; it said:\n%s", c.stderr.String())
+	t.Fatal("the collector did not become ready")
 }

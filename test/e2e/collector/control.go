@@ -61,47 +61,44 @@ func (c *Collector) Stop(t testing.TB) Rows {
 // Exit waits until the collector has ended and all its output is read.
 func (c *Collector) Exit(t testing.TB) error {
 	t.Helper()
-	watch := time.AfterFunc(10*time.Second, func() {
+	select {
+	case <-c.ended:
+	case <-time.After(10 * time.Second):
 		t.Errorf("the collector did not end in 10 s")
 		c.cmd.Process.Kill()
-	})
-	defer watch.Stop()
-	return c.wait()
+		<-c.ended
+	}
+	return c.exitErr
 }
 
 // Run starts a collector that is expected to end by itself and returns its
 // exit status.
 func (c *Collector) Run(t testing.TB) int {
 	t.Helper()
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c.start(t)
 	_ = c.Exit(t) // the status says it
 	return c.cmd.ProcessState.ExitCode()
 }
 
-// wait may be called more than once.
-func (c *Collector) wait() error {
-	c.mu.Lock()
-	waited := c.waited
-	c.waited = true
-	c.mu.Unlock()
-	if waited {
-		return c.exitErr
+// start starts the process and sees to its end, at the latest the test's.
+func (c *Collector) start(t testing.TB) {
+	t.Helper()
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	c.exitErr = c.cmd.Wait()
-	c.cmd.Stdout.(io.Closer).Close()
-	c.read.Wait()
-	return c.exitErr
-}
-
-// end is the clean-up of a test, whatever state it left the collector in.
-func (c *Collector) end(t testing.TB) {
-	c.cmd.Process.Kill()
-	_ = c.wait() // killed
-	if t.Failed() {
-		t.Logf("the collector's log:\n%s", c.stderr.String())
-	}
+	go func() {
+		c.exitErr = c.cmd.Wait()
+		c.cmd.Stdout.(io.Closer).Close()
+		c.read.Wait()
+		close(c.ended)
+	}()
+	t.Cleanup(func() {
+		c.cmd.Process.Kill()
+		<-c.ended
+		if t.Failed() {
+			t.Logf("the collector's log:\n%s", c.stderr.String())
+		}
+	})
 }
 
 // Get reads a path of the collector's HTTP server.

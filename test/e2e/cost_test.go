@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"weft/test/e2e/collector"
+	"weft/test/e2e/netlab"
+)
+
+// The promise that TCP flows cost nothing per request: while a connection is
+// busy, no program of the collector runs for it. The bound leaves room for
+// what else goes on on the machine.
+func TestNoProgramPerSend(t *testing.T) {
+	needs(t)
+	const rounds = 20_000
+	p := netlab.NewPair(t)
+	serveEcho(p.Server.Listen(t, "tcp", serverAddr))
+	c := start(t, "--udp=false") // where UDP has no hook of its own, its program sees TCP sends too
+	conn := p.Client.Dial(t, "tcp", serverAddr)
+	converse(t, conn, 64)
+	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stats.Close()
+	before := runs(t, c)
+	for range rounds {
+		converse(t, conn, 64)
+	}
+	for program, n := range runs(t, c) {
+		if n -= before[program]; n > rounds/10 {
+			t.Errorf("%s ran %d times during %d requests and answers", program, n, rounds)
+		}
+	}
+	conn.Close()
+	settle(t, p)
+	of(p, c.Stop(t)).sums(t, "bytes_read", 64*(rounds+1), 64*(rounds+1))
+}
+
+// runs returns how often each program of the collector has run.
+func runs(t *testing.T, c *collector.Collector) map[string]uint64 {
+	t.Helper()
+	counts := map[string]uint64{}
+	for _, id := range c.Programs(t) {
+		prog, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
+		if err != nil {
+			t.Fatalf("program %d: %v", id, err)
+		}
+		info, err := prog.Info()
+		if err != nil {
+			t.Fatalf("program %d: %v", id, err)
+		}
+		stats, err := prog.Stats()
+		if err != nil {
+			t.Fatalf("program %d: %v", id, err)
+		}
+		counts[info.Name] = stats.RunCount
+		prog.Close()
+	}
+	return counts
+}
