@@ -83,7 +83,8 @@ func TestAdvise(t *testing.T) {
 			"tracepoint: mount it: mount -t tracefs tracefs /sys/kernel/tracing"},
 		{"memory", failed("tp_btf a", "map create: cannot allocate memory"), Facts{},
 			"tp_btf: the kernel has not memory enough for the maps: lower the table sizes or raise the memory limit"},
-		{"too old", failed("tp_btf sock_send_length", "find target: not found"), Facts{Kernel: "5.10.0", BTF: Fact{Value: yes}},
+		{"too old", failed("tp_btf sock_send_length", "find target: not found"),
+			Facts{Kernel: "5.10.0", BTF: Fact{Value: yes}},
 			"tp_btf: Linux 5.10.0 does not have it; a newer kernel may"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -103,7 +104,8 @@ func sampleReport(t *testing.T) Report {
 	f.Capabilities = lacking(false, "CAP_BPF")
 	f.Capabilities.Missing[0].Buys = "loading programs"
 	return NewReport("1.2.3", f, []Capability{
-		{Name: "tcp connections", Feature: "netflow (TCP)", Door: "tp_btf inet_sock_set_state", Cost: strings.Repeat("word ", 30)},
+		{Name: "tcp connections", Feature: "netflow (TCP)", Door: "tp_btf inet_sock_set_state",
+			Cost: strings.Repeat("word ", 30)},
 		tls,
 	})
 }
