@@ -95,6 +95,8 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u64 bytes_received;
 	u64 bytes_acked;
+	u32 rcv_nxt;
+	u32 copied_seq;
 	u32 snd_una;
 	u32 write_seq;
 	u32 segs_in;

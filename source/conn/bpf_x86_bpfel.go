@@ -52,7 +52,11 @@ const (
 	bpfConnStatSTAT_UDP_NO_PEER      bpfConnStat = 6
 	bpfConnStatSTAT_PEERS_FULL       bpfConnStat = 7
 	bpfConnStatSTAT_LISTENERS_FULL   bpfConnStat = 8
-	bpfConnStatSTAT_MAX              bpfConnStat = 9
+	bpfConnStatSTAT_SOCKS_ADDED      bpfConnStat = 9
+	bpfConnStatSTAT_SOCKS_REMOVED    bpfConnStat = 10
+	bpfConnStatSTAT_ACCEPTED         bpfConnStat = 11
+	bpfConnStatSTAT_RESOLVED         bpfConnStat = 12
+	bpfConnStatSTAT_MAX              bpfConnStat = 13
 )
 
 type bpfFlowKey struct {
@@ -164,8 +168,6 @@ const (
 	bpfVarKeepIpv6               = "keep_ipv6"
 	bpfVarKeepLoopback           = "keep_loopback"
 	bpfVarSeedMode               = "seed_mode"
-	bpfVarSocksUsed              = "socks_used"
-	bpfVarUnresolved             = "unresolved"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -257,8 +259,6 @@ type bpfVariableSpecs struct {
 	KeepIpv6     *ebpf.VariableSpec `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.VariableSpec `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.VariableSpec `ebpf:"seed_mode"`
-	SocksUsed    *ebpf.VariableSpec `ebpf:"socks_used"`
-	Unresolved   *ebpf.VariableSpec `ebpf:"unresolved"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -315,8 +315,6 @@ type bpfVariables struct {
 	KeepIpv6     *ebpf.Variable `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.Variable `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.Variable `ebpf:"seed_mode"`
-	SocksUsed    *ebpf.Variable `ebpf:"socks_used"`
-	Unresolved   *ebpf.Variable `ebpf:"unresolved"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

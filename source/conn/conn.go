@@ -60,7 +60,7 @@ func newSource(cfg *config.Config, led *ledger.Ledger, log *slog.Logger, tcp, ud
 		k.close()
 		return nil, err
 	}
-	s.meter = newMeter(led, k)
+	s.meter = newMeter(led, k, s.out)
 	return s, nil
 }
 

@@ -54,6 +54,10 @@ enum conn_stat {
 	STAT_UDP_NO_PEER,      /* datagrams whose peer no door could tell */
 	STAT_PEERS_FULL,       /* peers not remembered: the peer table was full */
 	STAT_LISTENERS_FULL,   /* listeners not remembered: the table was full */
+	STAT_SOCKS_ADDED,      /* entries made in socks */
+	STAT_SOCKS_REMOVED,    /* entries deleted from socks */
+	STAT_ACCEPTED,	       /* accepted sockets, whose worker is not known at first */
+	STAT_RESOLVED,	       /* accepted sockets whose worker was found, or that closed */
 	STAT_MAX,
 };
 
@@ -65,10 +69,6 @@ volatile u32 ephemeral_min = 0;
 
 /* Rows in the flow table in use, zeroed by Go when it swaps tables. */
 u64 flows_used = 0;
-/* Entries in socks, and accepted sockets among them whose worker is unknown. */
-s64 socks_used = 0;
-s64 unresolved = 0;
-
 /* stats: fixed array; programs add, Go reads. Never full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -30,14 +30,13 @@ func flag(b bool) uint32 {
 }
 
 // unresolved is the number of accepted sockets whose worker is not known yet.
-func (k *kernel) unresolved() int64 { return k.counter("unresolved") }
+func (k *kernel) unresolved() int64 {
+	return k.stat(bpfConnStatSTAT_ACCEPTED) - k.stat(bpfConnStatSTAT_RESOLVED)
+}
 
-func (k *kernel) counter(name string) int64 {
-	var n int64
-	if err := k.base.Variables[name].Get(&n); err != nil {
-		return 0
-	}
-	return n
+// sockets is the number of entries in socks.
+func (k *kernel) sockets() int64 {
+	return k.stat(bpfConnStatSTAT_SOCKS_ADDED) - k.stat(bpfConnStatSTAT_SOCKS_REMOVED)
 }
 
 // meter carries the kernel's counters into the ledger.
@@ -47,7 +46,7 @@ type meter struct {
 	rows *ledger.Stage
 }
 
-func newMeter(led *ledger.Ledger, k *kernel) *meter {
+func newMeter(led *ledger.Ledger, k *kernel, out *readout) *meter {
 	m := &meter{k: k, tcp: led.Stage("conn.sockets"), rows: led.Stage("conn.flows")}
 	for _, o := range []opened{k.tcp, k.udp, k.walk} {
 		for name, p := range o.programs {
@@ -55,8 +54,8 @@ func newMeter(led *ledger.Ledger, k *kernel) *meter {
 		}
 	}
 	for name, count := range map[string]func() (int, error){
-		"socks":     func() (int, error) { return int(k.counter("socks_used")), nil },
-		"flows_a":   func() (int, error) { return int(k.counter("flows_used")), nil },
+		"socks":     func() (int, error) { return int(k.sockets()), nil },
+		"flows_a":   func() (int, error) { return int(out.rowsInUse()), nil },
 		"listeners": nil, "peers": nil, "udp_args": nil, "udp_roles": nil,
 	} {
 		led.AddGauge(probe.Map{Name: name, Map: k.base.Maps[name], Count: count}.Gauges()...)

@@ -67,7 +67,7 @@ static __always_inline bool sock_add(u64 sk, const struct conn *c, u64 flags)
 	int err = bpf_map_update_elem(&socks, &sk, c, flags);
 
 	if (err == 0) {
-		__sync_fetch_and_add(&socks_used, 1);
+		count(STAT_SOCKS_ADDED, 1);
 		return true;
 	}
 	if (err != -17 /* EEXIST */)
@@ -78,7 +78,7 @@ static __always_inline bool sock_add(u64 sk, const struct conn *c, u64 flags)
 static __always_inline void sock_del(u64 sk)
 {
 	if (bpf_map_delete_elem(&socks, &sk) == 0)
-		__sync_fetch_and_add(&socks_used, -1);
+		count(STAT_SOCKS_REMOVED, 1);
 }
 
 static __always_inline bool state_sent_fin(u32 state)
@@ -88,26 +88,33 @@ static __always_inline bool state_sent_fin(u32 state)
 }
 
 /*
- * Payload bytes. bytes_received counts the peer's FIN; bytes_acked counts our
- * FIN and, on the side that connected, our SYN (kernel-lab.md). Written is
- * what the kernel accepted from the process: acknowledged plus still queued.
- * bytes_acked is read before snd_una: an ACK in between makes the result too
- * small for now, never too large.
+ * Payload bytes. Read is what was delivered to the process: received less what
+ * it has not fetched yet. Written is what the kernel accepted from it:
+ * acknowledged plus still queued. bytes_received counts the peer's FIN;
+ * bytes_acked counts our FIN and, on the side that connected, our SYN
+ * (kernel-lab.md). A live socket may move between two of these loads; their
+ * order makes a result too small for now, never too large.
  */
 static __always_inline void counters_read(struct counters *c, struct sock *sk, u32 state, u8 role,
 					  const u32 how)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	u64 received = READ(how, tp, bytes_received);
+	u32 unread = READ(how, tp, rcv_nxt) - READ(how, tp, copied_seq);
 	u64 acked = READ(how, tp, bytes_acked);
 	u32 una = READ(how, tp, snd_una);
 	u32 unacked = READ(how, tp, write_seq) - una;
 	u64 overhead = (role == ROLE_CLIENT) + state_sent_fin(state);
+	bool fin = READ(how, sk, __sk_common.skc_flags) & (1UL << SOCK_DONE);
 
+	if ((int)unread < 0)
+		unread = 0;
+	/* An unread FIN is in both numbers; one that was read is in the first. */
+	if (fin && !unread)
+		unread = 1;
+	c->rx = received > unread ? received - unread : 0;
 	c->tx = acked + unacked;
 	c->tx = c->tx > overhead ? c->tx - overhead : 0;
-	c->rx = READ(how, tp, bytes_received);
-	if (c->rx && READ(how, sk, __sk_common.skc_flags) & (1UL << SOCK_DONE))
-		c->rx--;
 	c->retrans = READ(how, tp, total_retrans);
 	c->segs_in = READ(how, tp, segs_in);
 	c->segs_out = READ(how, tp, segs_out);
@@ -160,7 +167,7 @@ static __always_inline void owner_seen(struct conn *e, const u32 how)
 	if (e->role != ROLE_SERVER || e->owner_from == OWNER_SEEN || in_kernel_thread(how))
 		return;
 	if (e->owner_from == OWNER_NONE)
-		__sync_fetch_and_add(&unresolved, -1);
+		count(STAT_RESOLVED, 1);
 	owner_current(&e->owner, how);
 	e->owner_from = OWNER_SEEN;
 }
@@ -218,7 +225,7 @@ static __always_inline void on_accepted(struct sock *sk, const u32 how)
 	c.born = bpf_ktime_get_ns();
 	c.claim = c.born << 16;
 	if (sock_add((u64)sk, &c, BPF_ANY))
-		__sync_fetch_and_add(&unresolved, 1);
+		count(STAT_ACCEPTED, 1);
 }
 
 static __always_inline void on_listen(struct sock *sk, const u32 how)
@@ -296,7 +303,7 @@ static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
 	k.lport = local_port(sk, how);
 	key_set_owner(&k, e);
 	if (e->owner_from == OWNER_NONE)
-		__sync_fetch_and_add(&unresolved, -1);
+		count(STAT_RESOLVED, 1);
 	sock_del(key);
 	if (key_wanted(&k))
 		flow_add(&k, &v);

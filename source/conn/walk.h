@@ -122,7 +122,7 @@ static __always_inline void seed_owner(struct conn *e, const struct owner *o, u6
 	if (e->owner_from == OWNER_SEEN || (e->owner_from == OWNER_FILES && start <= e->owner_start))
 		return;
 	if (e->owner_from == OWNER_NONE)
-		__sync_fetch_and_add(&unresolved, -1);
+		count(STAT_RESOLVED, 1);
 	e->owner = *o;
 	e->owner_start = start;
 	e->owner_from = OWNER_FILES;
