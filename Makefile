@@ -71,7 +71,7 @@ generate: ## rebuild the kernel objects and their Go bindings
 .PHONY: docs
 docs: ## rewrite docs/records.md and docs/configuration.md
 	$(GO) run ./record/recordsdoc >docs/records.md
-	$(GO) run ./config/configdoc >docs/configuration.md
+	$(GO) run ./cmd/weft docs configuration >docs/configuration.md
 
 .PHONY: check-generate
 check-generate: generate docs ## fail when a generated file differs from its source
