@@ -74,7 +74,7 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 
 // bootTime is what a guest may need beside its tests. It lets a hanging test's own timeout come first, which says
 // where it hangs.
-const bootTime = 30 * time.Second
+const bootTime = time.Minute
 
 // testArgs are the flags of each test binary: those of `go test`, and output marked for test2json.
 func (o options) testArgs() []string {

@@ -17,7 +17,7 @@ func TestParseFlags(t *testing.T) {
 	if !slices.Equal(o.kernels, []string{"5.10", "6.12"}) || !slices.Equal(o.packages, []string{"./a", "./b"}) {
 		t.Errorf("got %q %q", o.kernels, o.packages)
 	}
-	if len(o.files) != 1 || o.files[0].dst != "/x" || o.machine.timeout != 150*time.Second {
+	if len(o.files) != 1 || o.files[0].dst != "/x" || o.machine.timeout != 3*time.Minute {
 		t.Errorf("got %+v", o)
 	}
 	got := strings.Join(o.testArgs(), " ")
