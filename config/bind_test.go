@@ -35,7 +35,8 @@ func TestRates(t *testing.T) {
 
 func TestBooleans(t *testing.T) {
 	words := map[string]bool{
-		"true": true, "T": true, "1": true, "YES": true, "on": true, "false": false, "F": false, "0": false, "no": false, "Off": false,
+		"true": true, "T": true, "1": true, "YES": true, "on": true,
+		"false": false, "F": false, "0": false, "no": false, "Off": false,
 	}
 	for text, want := range words {
 		if got := mustLoad(t, "", []string{"ENV_INPUT_EBPF_UDP=" + text}).Netflow.UDP; got != want {

@@ -63,6 +63,9 @@ func (r *fileReader) syntax(faults []fault) {
 }
 
 func (r *fileReader) problem(line int, key, text string) {
+	if key == "" {
+		key = `""` // TOML knows the empty key
+	}
 	r.problems = append(r.problems, Problem{File: r.file, Line: line, Key: key, Text: text})
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ func FuzzFile(f *testing.F) {
 			}
 			return
 		}
-		problems, ok := err.(Problems)
+		problems, ok := errors.AsType[Problems](err)
 		if !ok || len(problems) == 0 {
 			t.Fatalf("%T %v", err, err)
 		}

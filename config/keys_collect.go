@@ -83,8 +83,9 @@ func netlogKeys() []Key {
 			Help:    "Packets that bpf-netlog leaves out.",
 		},
 		{
-			Name: "netlog_metric", Default: "true", Env: []string{"ENV_NETLOG_METRIC"}, Child: []string{"bpf_netlog.enable_metric"},
-			Shown: true, bind: boolean(func(c *Config) *bool { return &c.Netlog.Metric }),
+			Name: "netlog_metric", Default: "true", Env: []string{"ENV_NETLOG_METRIC"},
+			Child: []string{"bpf_netlog.enable_metric"}, Shown: true,
+			bind: boolean(func(c *Config) *bool { return &c.Netlog.Metric }),
 			Help: "bpf-netlog collects flows.",
 		},
 		{

@@ -91,8 +91,9 @@ func limitKeys() []Key {
 		{
 			Name: "cpu_limit", Flags: []string{"res-cpu"}, Child: []string{"resource_limit.limit_cpu"}, Auto: "off",
 			Example: `"2.0"`,
-			bind:    number(func(c *Config) *float64 { return &c.Limits.CPU }, 0, 4096, `cores from 0 (off) to 4096, such as "2.0"`),
-			Help:    "Resource limits. The collector exits when one is exceeded (see limit_action).\nCPU cores.",
+			bind: number(func(c *Config) *float64 { return &c.Limits.CPU }, 0, 4096,
+				`cores from 0 (off) to 4096, such as "2.0"`),
+			Help: "Resource limits. The collector exits when one is exceeded (see limit_action).\nCPU cores.",
 		},
 		{
 			Name: "mem_limit", Flags: []string{"res-mem"}, Child: []string{"resource_limit.limit_mem"}, Auto: "off",

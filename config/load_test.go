@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -102,7 +103,7 @@ func compare(t *testing.T, name string, got []string) {
 // The bar of the product: ten mistakes, ten messages, the right lines.
 func TestTenMistakes(t *testing.T) {
 	_, err := LoadFile("testdata/ten.bad.conf")
-	problems, ok := err.(Problems)
+	problems, ok := errors.AsType[Problems](err)
 	if !ok || len(problems) < 10 {
 		t.Fatalf("got %d problems: %v", len(problems), err)
 	}

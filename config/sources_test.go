@@ -75,16 +75,19 @@ func TestEverySpelling(t *testing.T) {
 
 // The names that users of the reference have in their scripts and manifests.
 func TestReferenceNames(t *testing.T) {
-	flags := `datakit-apiserver trace-server hostname interval pidfile log log-level service tags enabled container-endpoints
+	flags := `datakit-apiserver trace-server hostname interval pidfile log log-level service tags enabled
+		container-endpoints
 		netlog-metric netlog-log netlog-protocols ephemeral_port ephemeral-port l7net-enabled l7net-disabled ipv6-disabled
 		pprof-host pprof-port trace-protos trace-protos-blacklist trace-env-list trace-name-list trace-env-blacklist
 		trace-name-blacklist conv-to-ddtrace res-cpu res-mem res-bandwidth res-net sampling-rate sampling-rate-ptsperminute
 		trace-allprocess loopback sink state-dir listen udp`
 	vars := `INTERVAL CPU_LIMIT MEM_LIMIT NET_LIMIT WORKLOAD_LABELS WORKLOAD_LABEL_PREFIX ENABLED_PLUGINS L7NET_ENABLED
-		PPROF_HOST PPROF_PORT NETLOG_BLACKLIST NETLOG_METRIC NETLOG_LOG NETLOG_METRIC_ONLY TRACE_SERVER TRACE_ALL_PROCESS
+		PPROF_HOST PPROF_PORT NETLOG_BLACKLIST NETLOG_METRIC NETLOG_LOG NETLOG_METRIC_ONLY TRACE_SERVER
+		TRACE_ALL_PROCESS
 		TRACE_ENV_LIST TRACE_ENV_BLACKLIST TRACE_NAME_LIST TRACE_NAME_BLACKLIST CONV_TO_DDTRACE IPV6_DISABLED
 		EPHEMERAL_PORT SAMPLING_RATE SAMPLING_RATE_PTSPERMIN`
-	others := `ENV_NETLOG_BLACKLIST ENV_NETLOG_METRIC ENV_NETLOG_LOG ENV_NETLOG_METRIC_ONLY DKE_K8S_URL DKE_K8S_BEARER_TOKEN
+	others := `ENV_NETLOG_BLACKLIST ENV_NETLOG_METRIC ENV_NETLOG_LOG ENV_NETLOG_METRIC_ONLY DKE_K8S_URL
+		DKE_K8S_BEARER_TOKEN
 		DKE_K8S_BEARER_TOKEN_PATH DKE_K8S_WORKLOAD_LABELS DKE_K8S_WORKLOAD_LABEL_PREFIX DKE_NETLOG_NET_FILTER
 		HOST_ROOT HOST_PROC ENV_INPUT_EBPFTRACE_DB_PATH ENV_INPUT_EBPFTRACE_USE_APP_TRACE_ID ENV_INPUT_EBPFTRACE_WINDOW
 		ENV_INPUT_EBPFTRACE_SAMPLING_RATE`
@@ -150,7 +153,8 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 		`--tags: "b" is not a tag; allowed: key=value`,
 		`--listen: "9530" is not an address; allowed: host:port, such as "127.0.0.1:9530", or "off"`,
 		`--trace-server: "http://" has no host; allowed: host:port or an http:// or https:// URL, such as "127.0.0.1:9529"`,
-		`--datakit-apiserver: "host:99999" has a bad port; allowed: host:port or an http:// or https:// URL, such as "127.0.0.1:9529"`,
+		`--datakit-apiserver: "host:99999" has a bad port; ` +
+			`allowed: host:port or an http:// or https:// URL, such as "127.0.0.1:9529"`,
 	}
 	if err == nil {
 		t.Fatal("loaded")

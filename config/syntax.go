@@ -113,7 +113,7 @@ func semanticFaults(data []byte) []fault {
 // restoreHeader puts the section of a broken header back, so that the keys
 // below it are not taken for those of the section before.
 func (d *document) restoreHeader(f fault) {
-	name := strings.Trim(f.key, "[] \t")
+	name := strings.Trim(f.key, "[]. \t")
 	if !strings.HasPrefix(f.key, "[") || name == "" {
 		return
 	}

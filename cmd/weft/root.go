@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -12,13 +13,15 @@ import (
 	"weft/config"
 )
 
-func newRoot() *cobra.Command {
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "weft",
 		Short:         "Weft tells what a machine's network does, without touching any application",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	root.AddCommand(runCommand(), doctorCommand(), configCommand(), versionCommand(), docsCommand())
 	root.AddCommand(laterCommands()...)
 	root.InitDefaultCompletionCmd()
