@@ -25,8 +25,9 @@ type programs struct {
 
 // runs is what the kernel counted for one program (kernel.bpf_stats_enabled).
 type runs struct {
-	Count uint64
-	Time  time.Duration
+	Count  uint64
+	Time   time.Duration
+	Missed uint64
 }
 
 // openPrograms finds the programs and maps of a process tree.
@@ -88,7 +89,7 @@ func (p *programs) snapshot() ([]runs, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the statistics of %s: %w", p.name[i], err)
 		}
-		out[i] = runs{Count: s.RunCount, Time: s.Runtime}
+		out[i] = runs{Count: s.RunCount, Time: s.Runtime, Missed: s.RecursionMisses}
 	}
 	return out, nil
 }
@@ -152,6 +153,9 @@ type programCost struct {
 	LowNsPerRun float64 `json:"p25_ns_per_run"`
 	// Seconds is all its time.
 	Seconds float64 `json:"seconds"`
+	// Missed are the events for which the kernel did not run it, because they
+	// happened on a CPU on which it was just running: a softirq's, in general.
+	Missed uint64 `json:"missed"`
 }
 
 // costs are those of the programs that ran at all, dearest first.
@@ -163,7 +167,8 @@ func (p *programs) costs(before, after []runs, low []float64, ops float64) []pro
 			continue
 		}
 		c := programCost{Name: p.name[i], Runs: n, RunsPerOp: float64(n) / ops,
-			NsPerRun: float64(d) / float64(n), LowNsPerRun: low[i], Seconds: d.Seconds()}
+			NsPerRun: float64(d) / float64(n), LowNsPerRun: low[i], Seconds: d.Seconds(),
+			Missed: after[i].Missed - before[i].Missed}
 		if c.LowNsPerRun == 0 {
 			c.LowNsPerRun = c.NsPerRun
 		}

@@ -29,7 +29,7 @@ func (c *collector) launch(l *lab) (err error) {
 		return fmt.Errorf("making a file for the collector's output: %w", err)
 	}
 	c.started = time.Now()
-	c.process, err = spawn(nil, c.out, "sh", "-c", "exec "+c.command)
+	c.process, err = spawn(nil, c.out, "env", "BENCH_DIR="+l.dir, "sh", "-c", "exec "+c.command)
 	if err != nil {
 		c.out.Close()
 	}

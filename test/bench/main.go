@@ -26,11 +26,14 @@ import (
 	"time"
 )
 
-// The kept client ports begin below those that the kernel hands out, so that
-// iperf3's data stream, on a port of its own, is a row of its own.
+// The collector runs with netflow alone. It keeps client ports below those that
+// the kernel hands out, so that iperf3's data stream, which has such a port, is
+// a row of its own. BENCH_DIR is the scratch directory of the run.
 const (
-	defaultCommand = `bin/weft run --sink stdout --listen "" --ephemeral-port 32768 --interval 1s`
-	defaultIdle    = `bin/weft run --sink stdout --listen "" --ephemeral-port 32768 --interval 60s`
+	defaultBase = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
+		` --l7net-disabled httpflow,httpflow-tls --ephemeral-port 32768`
+	defaultCommand = defaultBase + ` --interval 1s`
+	defaultIdle    = defaultBase + ` --interval 60s`
 )
 
 // bench is one invocation.
@@ -55,7 +58,7 @@ func parse(args []string) (*bench, error) {
 	b := &bench{}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := f.String("workloads", "", "comma-separated; all of them when empty: "+strings.Join(allNames(), ","))
-	f.StringVar(&b.command, "cmd", defaultCommand, "the collector, a shell command that prints NDJSON")
+	f.StringVar(&b.command, "cmd", defaultCommand, "the collector: a shell command that prints NDJSON; $BENCH_DIR is its own directory")
 	f.StringVar(&b.idleCommand, "idle-cmd", defaultIdle, "the collector for idle50k")
 	f.IntVar(&b.reps, "reps", 2, "repetitions of A B B A; 0 leaves the paired runs out")
 	f.DurationVar(&b.duration, "duration", 4*time.Second, "length of a paired run")

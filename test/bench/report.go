@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -71,7 +72,7 @@ func (r *report) markdown() string {
 	fmt.Fprintf(&b, "Taken %s on Linux %s, %s, %d CPUs, %.0f GiB; load average before %s, after %s.\n\n",
 		h.Date, h.Kernel, h.Machine, h.CPUs, h.MemoryGiB, h.LoadBefore, h.LoadAfter)
 	fmt.Fprintf(&b, "    go run ./test/bench %s\n    collector: %s\n    version:   %s\n",
-		strings.Join(r.Args, " "), r.Command, h.Version)
+		quoted(r.Args), r.Command, h.Version)
 	if r.FirstRecord > 0 {
 		fmt.Fprintf(&b, "\nStart to first record: %.2f s.\n", r.FirstRecord)
 	}
@@ -81,6 +82,18 @@ func (r *report) markdown() string {
 	r.countTable(&b)
 	r.idleTable(&b)
 	return b.String()
+}
+
+// quoted is a command line as a shell would read it.
+func quoted(args []string) string {
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = a
+		if a == "" || strings.ContainsAny(a, " \"$*\\") {
+			words[i] = "'" + a + "'"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func (r *report) pairedTable(b *strings.Builder) {
@@ -134,26 +147,24 @@ func (r *report) costTable(b *strings.Builder) {
 
 func (r *report) programTable(b *strings.Builder) {
 	b.WriteString("\n### Programs that ran\n\n" +
-		"| workload | program | runs | runs/op | ns/run p25 (mean) |\n|---|---|---|---|---|\n")
+		"| workload | program | runs | runs/op | ns/run p25 (mean) | missed |\n|---|---|---|---|---|---|\n")
 	for _, w := range r.Workloads {
 		for _, p := range w.Account.Programs {
-			fmt.Fprintf(b, "| %s | %s | %s | %.5f | %.0f (%.0f) |\n", w.Name, p.Name, group(int64(p.Runs)), p.RunsPerOp,
-				p.LowNsPerRun, p.NsPerRun)
+			fmt.Fprintf(b, "| %s | %s | %s | %.5f | %.0f (%.0f) | %s |\n", w.Name, p.Name, group(int64(p.Runs)),
+				p.RunsPerOp, p.LowNsPerRun, p.NsPerRun, group(int64(p.Missed)))
 		}
 	}
 }
 
 func (r *report) countTable(b *strings.Builder) {
-	b.WriteString("\n### Counted against the load's own count\n\n" +
-		"| workload | end | figure | counted | expected | |\n|---|---|---|---|---|---|\n")
+	figures := countedFigures()
+	b.WriteString("\n### Counted against the load's own count\n\n| workload | end | " + strings.Join(figures, " | ") +
+		" |\n|" + strings.Repeat("---|", len(figures)+2) + "\n")
 	rows := func(name string, all []comparison) {
-		for _, c := range all {
-			verdict := "ok"
-			if !c.exact() {
-				verdict = "**NOT EXACT**"
+		for _, end := range []string{"client", "server"} {
+			if len(all) > 0 {
+				fmt.Fprintf(b, "| %s | %s | %s |\n", name, end, strings.Join(cells(all, end, figures), " | "))
 			}
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", name, c.End, c.Figure, group(c.Counted),
-				bounds{c.Low, c.High}, verdict)
 		}
 	}
 	for _, w := range r.Workloads {
@@ -162,6 +173,32 @@ func (r *report) countTable(b *strings.Builder) {
 	for _, i := range r.Idle {
 		rows(idleName+" "+i.Order, i.Compared)
 	}
+}
+
+// countedFigures is their order in the table.
+func countedFigures() []string {
+	return []string{established, closed, connectFailed, bytesRead, bytesWritten, packetsRead, packetsWritten, strangers}
+}
+
+// cells are one end's figures. A plain number is both counted and expected.
+func cells(all []comparison, end string, figures []string) []string {
+	out := make([]string, len(figures))
+	for _, c := range all {
+		i := slices.Index(figures, c.Figure)
+		if c.End != end || i < 0 {
+			continue
+		}
+		expected := bounds{c.Low, c.High}
+		switch {
+		case !c.exact():
+			out[i] = fmt.Sprintf("**%s, expected %s**", group(c.Counted), expected)
+		case c.Low != c.High:
+			out[i] = fmt.Sprintf("%s (%s)", group(c.Counted), expected)
+		default:
+			out[i] = group(c.Counted)
+		}
+	}
+	return out
 }
 
 func (r *report) idleTable(b *strings.Builder) {
