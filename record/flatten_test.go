@@ -223,7 +223,7 @@ func TestStructTagMistakes(t *testing.T) {
 			A string `tag:"a" help:"h" new:"yes"`
 		}{}, "new"},
 		{struct {
-			a string `tag:"a" help:"h"` //nolint:unused // the mistake under test
+			a string `tag:"a" help:"h"`
 		}{}, "not exported"},
 	} {
 		_, err := newPlan(reflect.TypeOf(c.value))

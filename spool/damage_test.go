@@ -46,13 +46,15 @@ func TestDamage(t *testing.T) {
 		want   []int
 		lost   int
 	}{
-		"torn tail":    {func(_ *testing.T, b []byte) []byte { return b[:len(b)-5] }, seq(0, 9), 1},
-		"torn header":  {func(_ *testing.T, b []byte) []byte { return b[:at(9)+7] }, seq(0, 9), 1},
-		"body bit":     {flip(at(4) + 50), append(seq(0, 4), seq(5, 10)...), 1},
-		"length bit":   {flip(at(4) + 6), append(seq(0, 4), seq(5, 10)...), 1},
-		"items bit":    {flip(at(0) + 8), seq(1, 10), 1},
-		"magic bit":    {flip(at(9)), seq(0, 9), 1},
-		"two regions":  {func(t *testing.T, b []byte) []byte { return flip(at(2)+30)(t, flip(at(7)+30)(t, b)) }, []int{0, 1, 3, 4, 5, 6, 8, 9}, 2},
+		"torn tail":   {func(_ *testing.T, b []byte) []byte { return b[:len(b)-5] }, seq(0, 9), 1},
+		"torn header": {func(_ *testing.T, b []byte) []byte { return b[:at(9)+7] }, seq(0, 9), 1},
+		"body bit":    {flip(at(4) + 50), append(seq(0, 4), seq(5, 10)...), 1},
+		"length bit":  {flip(at(4) + 6), append(seq(0, 4), seq(5, 10)...), 1},
+		"items bit":   {flip(at(0) + 8), seq(1, 10), 1},
+		"magic bit":   {flip(at(9)), seq(0, 9), 1},
+		"two regions": {func(t *testing.T, b []byte) []byte {
+			return flip(at(2)+30)(t, flip(at(7)+30)(t, b))
+		}, []int{0, 1, 3, 4, 5, 6, 8, 9}, 2},
 		"zeroed end":   {func(_ *testing.T, b []byte) []byte { clear(b[at(6)+3:]); return b }, seq(0, 6), 1},
 		"garbage":      {func(_ *testing.T, b []byte) []byte { return []byte(strings.Repeat("WSP1WSPW", 99)) }, nil, 1},
 		"emptied file": {func(*testing.T, []byte) []byte { return nil }, nil, 0},
