@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -38,6 +42,36 @@ func TestNoProgramPerSend(t *testing.T) {
 	conn.Close()
 	settle(t, p)
 	of(p, c.Stop(t)).sums(t, "bytes_read", 64*(rounds+1), 64*(rounds+1))
+}
+
+// From start to the first record, at an interval of 1s, and the memory then.
+func TestFootprint(t *testing.T) {
+	needs(t)
+	p := netlab.NewPair(t)
+	serveEcho(p.Server.Listen(t, "tcp", serverAddr))
+	began := time.Now()
+	c := start(t, "--interval", "1s")
+	conn := p.Client.Dial(t, "tcp", serverAddr)
+	converse(t, conn, 64)
+	rows := c.Await(t, 5*time.Second, func(rs collector.Rows) bool { return len(of(p, rs).client) > 0 })
+	took := of(p, rows).client[0].Seen.Sub(began)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kib int
+	_, rss, _ := strings.Cut(string(status), "VmRSS:")
+	if _, err := fmt.Sscan(rss, &kib); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("first record after %v, RSS %d MiB", took.Round(time.Millisecond), kib/1024)
+	if kib > 60*1024 {
+		t.Errorf("RSS is %d KiB, more than 60 MiB", kib)
+	}
+	// The promise is 2 s; the rest is for machines that do other things too.
+	if took > 4*time.Second {
+		t.Errorf("the first record took %v", took)
+	}
 }
 
 // runs returns how often each program of the collector has run.

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -206,53 +205,3 @@ func askUDP(t *testing.T, ns *netlab.Namespace, port string, n, size int) {
 		}
 	}
 }
-
-// A server that accepts in the parent and forks a child for each connection:
-// the rows are the child's.
-func TestForkPerConnection(t *testing.T) {
-	needs(t, "perl")
-	p := netlab.NewPair(t)
-	server := exec.Command("perl", "-e", forkServer, netlab.ServerIP, "9000")
-	p.Server.Start(t, server)
-	awaitSocket(t, p.Server)
-	c := start(t)
-	workers := map[string]bool{}
-	for range 5 {
-		conn := p.Client.Dial(t, "tcp", serverAddr)
-		conn.Write([]byte("who"))
-		var pid int
-		if _, err := fmt.Fscan(conn, &pid); err != nil {
-			t.Fatal(err)
-		}
-		conn.Close()
-		workers[strconv.Itoa(pid)] = true
-	}
-	settle(t, p)
-	e := of(p, c.Stop(t), "server_port", "9000")
-	e.sums(t, "tcp_closed", 5, 5)
-	for _, r := range e.server {
-		equal(t, "process_name", r.Tags["process_name"], "worker")
-		if pid := r.Tags["pid"]; !workers[pid] {
-			t.Errorf("pid %s served nobody; the parent is %d, the workers are %v", pid, server.Process.Pid, workers)
-		}
-		delete(workers, r.Tags["pid"])
-	}
-	equal(t, "workers without a row", len(workers), 0)
-}
-
-const forkServer = `
-use IO::Socket::INET;
-$0 = "parent"; $SIG{CHLD} = "IGNORE";
-my $l = IO::Socket::INET->new(LocalAddr => $ARGV[0], LocalPort => $ARGV[1], Listen => 64, ReuseAddr => 1) or die;
-while (my $c = $l->accept) {
-	if (fork == 0) {
-		$0 = "worker";
-		close $l;
-		sysread $c, my $question, 64;
-		syswrite $c, "$$\n";
-		sysread $c, $question, 64; # until the client has closed
-		close $c;
-		exit;
-	}
-	close $c;
-}`

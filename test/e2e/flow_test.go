@@ -183,6 +183,38 @@ func TestShortLivedProcess(t *testing.T) {
 	equal(t, "tcp_established", rows.Sum("tcp_established"), 1)
 }
 
+// The same for one datagram, from a process and a socket that are gone at once.
+func TestShortLivedUDP(t *testing.T) {
+	needs(t, "bash")
+	p := netlab.NewPair(t)
+	serveUDP(t, p.Server, 20)
+	c := start(t)
+	cmd := exec.Command("bash", "-c", "printf hello >/dev/udp/198.18.0.2/9000")
+	p.Client.Start(t, cmd)
+	cmd.Wait()
+	time.Sleep(50 * time.Millisecond) // the answer finds nobody
+	rows := c.Stop(t).Where("transport", "udp", "server_port", "9000")
+	sent := rows.Where("netns", p.Client.Tag, "process_name", "bash", "pid", strconv.Itoa(cmd.Process.Pid))
+	equal(t, "bytes_written", sent.Sum("bytes_written"), 5)
+	equal(t, "packets_written", sent.Sum("packets_written"), 1)
+	equal(t, "the server's bytes_read", rows.Where("netns", p.Server.Tag).Sum("bytes_read"), 5)
+	equal(t, "the server's direction", len(rows.Where("netns", p.Server.Tag, "direction", "incoming")), 1)
+}
+
+// A UDP socket that is older than the collector has its process and direction.
+func TestOlderUDP(t *testing.T) {
+	needs(t)
+	p := netlab.NewPair(t)
+	serveUDP(t, p.Server, 20)
+	c := start(t)
+	askUDP(t, p.Client, "40001", 3, 30)
+	e := of(p, c.Stop(t), "transport", "udp", "client_ip", netlab.ClientIP, "server_port", "9000",
+		"pid", strconv.Itoa(os.Getpid()))
+	e.sums(t, "packets_read", 3, 3)
+	equal(t, "client rows that are outgoing", len(e.client.Where("direction", "outgoing")), 1)
+	equal(t, "server rows that are incoming", len(e.server.Where("direction", "incoming")), 1)
+}
+
 // settle gives both ends the time to see the connection closed.
 func settle(t *testing.T, p netlab.Pair) {
 	t.Helper()
