@@ -19,6 +19,8 @@ type binding struct {
 	kinds []unstable.Kind
 	// allowed ends each message about a wrong value.
 	allowed string
+	// emptyUnset: an empty string leaves the default.
+	emptyUnset bool
 	// parse sets the field from a value of one of the kinds, or from text.
 	parse func(*Config, raw) []fault
 }
@@ -47,7 +49,16 @@ func (b *binding) set(c *Config, v raw) []fault {
 	if !v.isText() && !slices.Contains(b.kinds, v.kind) {
 		return faultf("is %s; allowed: %s", kindName(v.kind), b.allowed)
 	}
+	if b.emptyUnset && v.items == nil && strings.TrimSpace(v.text) == "" {
+		return nil
+	}
 	return b.parse(c, v)
+}
+
+// unsetWhenEmpty lets an empty string stand for the default.
+func unsetWhenEmpty(b binding) binding {
+	b.emptyUnset = true
+	return b
 }
 
 func kindName(k unstable.Kind) string {
@@ -90,7 +101,7 @@ func text(at func(*Config) *string) binding {
 
 // choice takes one of the allowed words, in any case.
 func choice(at func(*Config) *string, allowed ...string) binding {
-	b := binding{typ: "string", kinds: textKinds(), allowed: strings.Join(allowed, ", ")}
+	b := binding{typ: "string", kinds: textKinds(), allowed: strings.Join(allowed, ", "), emptyUnset: true}
 	return scalar(b, at, func(s string) (string, string) {
 		if i := indexFold(allowed, s); i >= 0 {
 			return allowed[i], ""
@@ -125,7 +136,11 @@ func integer(at func(*Config) *int, lo, hi int64) binding {
 	b := binding{typ: "integer", kinds: []unstable.Kind{unstable.Integer}}
 	b.allowed = "an integer from " + strconv.FormatInt(lo, 10) + " to " + strconv.FormatInt(hi, 10)
 	return scalar(b, at, func(s string) (int, string) {
-		n, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 0, 64)
+		s = strings.ReplaceAll(s, "_", "")
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			n, err = strconv.ParseInt(s, 0, 64) // TOML's 0x, 0o, 0b
+		}
 		if err != nil {
 			return 0, "is not an integer"
 		}
@@ -175,7 +190,7 @@ func parseNumber(s string, lo, hi float64) (float64, string) {
 
 // duration takes a Go duration that is not shorter than lo.
 func duration(at func(*Config) *time.Duration, lo time.Duration, example string) binding {
-	b := binding{typ: "duration", kinds: textKinds()}
+	b := binding{typ: "duration", kinds: textKinds(), emptyUnset: true}
 	b.allowed = "a duration of " + lo.String() + " or longer, such as \"" + example + "\""
 	return scalar(b, at, func(s string) (time.Duration, string) {
 		d, err := time.ParseDuration(s)

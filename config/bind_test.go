@@ -1,6 +1,10 @@
 package config
 
-import "testing"
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
 
 func TestSizes(t *testing.T) {
 	tests := []struct {
@@ -74,6 +78,26 @@ func TestServers(t *testing.T) {
 	}
 }
 
+func TestEmptyStrings(t *testing.T) {
+	want := mustLoad(t, "[[inputs.ebpf]]", nil)
+	file := "[[inputs.ebpf]]\n"
+	for _, k := range strings.Fields("interval log_level limit_action datakit_spool datakit_timeout cpu_limit mem_limit " +
+		"net_limit host_root host_proc hostname state_dir sampling_rate trace_server pprof_port pidfile log") {
+		file += k + " = \"\"\n"
+	}
+	if got := mustLoad(t, file, nil); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+func TestIntegers(t *testing.T) {
+	for text, want := range map[string]int{"010": 10, "0x10": 16, "1_000": 1000, "-1": 0, "65535": 65535} {
+		if got := mustLoad(t, "", nil, [2]string{"ephemeral_port", text}).Netflow.EphemeralPort; got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+	}
+}
+
 func TestListsFromText(t *testing.T) {
 	c := mustLoad(t, "", []string{"ENV_INPUT_EBPF_ENABLED_PLUGINS= ebpf-net , EBPF-BASH,,"})
 	if len(c.EnabledPlugins) != 2 || c.EnabledPlugins[1] != "ebpf-bash" {
@@ -84,7 +108,8 @@ func TestListsFromText(t *testing.T) {
 func TestSuggest(t *testing.T) {
 	known := []string{"interval", "service", "udp"}
 	tests := map[string]string{
-		"intervall": ` (did you mean "interval"?)`, "Interval": ` (did you mean "interval"?)`, "upd": ` (did you mean "udp"?)`,
+		"intervall": ` (did you mean "interval"?)`, "Interval": ` (did you mean "interval"?)`,
+		"upd":             ` (did you mean "udp"?)`,
 		"completely_else": "", "": "",
 	}
 	for text, want := range tests {

@@ -18,6 +18,10 @@ type Config struct {
 	// the collector from starting.
 	Warnings []string
 
+	// Environ holds those KEY=VALUE of the block's envs that are no key's, such
+	// as HTTPS_PROXY. The command sets them where the real environment has none.
+	Environ []string
+
 	// Interval is the aggregation period, at least 1s (reference default 60s).
 	Interval time.Duration
 	// Hostname is the value of the tag host.

@@ -23,11 +23,10 @@ func readEnv(s *schema, environ []string) ([]setting, []Problem) {
 	return readVariables(s, vars)
 }
 
-// readBlockEnv returns the settings of the block's envs. Variables that are not
-// the collector's own are left alone.
-func readBlockEnv(s *schema, items []raw, at place) ([]setting, []Problem) {
+// readBlockEnv returns the settings of the block's envs, and the variables that
+// are no key's.
+func readBlockEnv(s *schema, items []raw, at place) (settings []setting, others []string, problems []Problem) {
 	var vars []variable
-	var problems []Problem
 	for _, it := range items {
 		if it.kind != unstable.String {
 			continue // reported with the type of envs
@@ -42,9 +41,12 @@ func readBlockEnv(s *schema, items []raw, at place) ([]setting, []Problem) {
 		}
 		here.key += ": " + name
 		vars = append(vars, variable{name: name, value: value, at: here})
+		if s.env[name] == nil {
+			others = append(others, name+"="+value)
+		}
 	}
 	settings, more := readVariables(s, vars)
-	return settings, append(problems, more...)
+	return settings, others, append(problems, more...)
 }
 
 // readVariables picks the collector's variables out. An empty variable counts

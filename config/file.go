@@ -21,6 +21,7 @@ type fileReader struct {
 	file     string
 	settings []setting
 	problems []Problem
+	environ  []string // of envs, what is no key's
 
 	seen   map[string]int // path → line of the first time
 	tables map[string]int // key id → index in settings
@@ -207,7 +208,8 @@ func (r *fileReader) started(name string, val raw, at place) {
 		r.problems = append(r.problems, problems...)
 	case "envs":
 		at.rank = rankBlockEnv
-		settings, problems := readBlockEnv(r.schema, val.items, at)
+		settings, others, problems := readBlockEnv(r.schema, val.items, at)
+		r.environ = append(r.environ, others...)
 		r.settings = append(r.settings, settings...)
 		r.problems = append(r.problems, problems...)
 	}

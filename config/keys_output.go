@@ -33,7 +33,8 @@ func outputKeys() []Key {
 			Help: "Longest time of one request.",
 		},
 		Key{
-			Name: "datakit_spool", Default: "256MiB", bind: size(func(c *Config) *int64 { return &c.DataKit.SpoolBytes }, false),
+			Name: "datakit_spool", Default: "256MiB",
+			bind: unsetWhenEmpty(size(func(c *Config) *int64 { return &c.DataKit.SpoolBytes }, false)),
 			Help: "Room on disk for what DataKit does not take at the moment. When full, the oldest goes.",
 		},
 		Key{

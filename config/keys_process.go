@@ -75,7 +75,7 @@ func processKeys() []Key {
 		},
 		{
 			Name: "host_root", Default: "/", Env: []string{"HOST_ROOT"},
-			bind: text(func(c *Config) *string { return &c.HostRoot }),
+			bind: unsetWhenEmpty(text(func(c *Config) *string { return &c.HostRoot })),
 			Help: "Where the host's / is mounted, when the collector runs in a container.",
 		},
 		{

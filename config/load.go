@@ -62,6 +62,7 @@ func (l *loader) file(name string, data []byte) {
 	r := readFile(l.schema, name, data)
 	l.hasFile = true
 	_, l.linker = r.blocks[blockLinker]
+	l.cfg.Environ = r.environ
 	l.take(r.settings, r.problems)
 }
 

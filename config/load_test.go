@@ -149,6 +149,7 @@ func TestFullFile(t *testing.T) {
 		"service":  {c.Service, "from-envs"},
 		"root":     {c.HostRoot, "/rootfs"},
 		"proc":     {c.HostProc, "/rootfs/proc"},
+		"environ":  {c.Environ, []string{"GODEBUG=x=1"}},
 		"filter":   {c.Netlog.Blacklist, "tcp"},
 		"net":      {c.Limits.Net, int64(1.5 * (1 << 20))},
 		"mem":      {c.Limits.Mem, int64(4e9)},

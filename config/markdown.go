@@ -61,5 +61,8 @@ func codes(names []string) string {
 
 // escape keeps text inside its cell of the table.
 func escape(s string) string {
-	return strings.NewReplacer("\n- ", "<br>- ", "\n", " ", "|", `\|`, "<your", `\<your`, "*", `\*`).Replace(s)
+	if strings.Contains(s, "\n- ") {
+		s = strings.ReplaceAll(s, "\n", "<br>")
+	}
+	return strings.NewReplacer("\n", " ", "|", `\|`, "<your", `\<your`, "*", `\*`).Replace(s)
 }

@@ -54,7 +54,8 @@ func TestCommandLine(t *testing.T) {
 	}
 	for _, tt := range tests {
 		code, stdout, stderr := weft(strings.Fields(tt.args)...)
-		if code != tt.code || stderr != tt.stderr || !strings.Contains(stdout, tt.stdout) || (tt.stdout == "") != (stdout == "") {
+		if code != tt.code || stderr != tt.stderr || !strings.Contains(stdout, tt.stdout) ||
+			(tt.stdout == "") != (stdout == "") {
 			t.Errorf("weft %s: status %d, stdout %.200q, stderr %q", tt.args, code, stdout, stderr)
 		}
 	}
@@ -74,6 +75,18 @@ func TestMistakesInTheFile(t *testing.T) {
 	}
 	if _, err := os.Stat(pid); err == nil {
 		t.Error("run started")
+	}
+}
+
+func TestSetEnviron(t *testing.T) {
+	t.Setenv("WEFT_TEST_A", "real")
+	t.Setenv("WEFT_TEST_B", "")
+	os.Unsetenv("WEFT_TEST_B")
+	if err := setEnviron([]string{"WEFT_TEST_A=block", "WEFT_TEST_B=x=y"}); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("WEFT_TEST_A") != "real" || os.Getenv("WEFT_TEST_B") != "x=y" {
+		t.Errorf("%q %q", os.Getenv("WEFT_TEST_A"), os.Getenv("WEFT_TEST_B"))
 	}
 }
 

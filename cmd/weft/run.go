@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -23,6 +25,9 @@ func runCommand() *cobra.Command {
 			return err
 		}
 		warn(cmd, cfg)
+		if err := setEnviron(cfg.Environ); err != nil {
+			return err
+		}
 		return agent.Run(cmd.Context(), cfg, func() (*config.Config, error) { return load(flags) })
 	}
 	return cmd
@@ -72,6 +77,21 @@ func load(flags *config.Flags) (*config.Config, error) {
 	}
 	cfg.Version = versionText()
 	return cfg, nil
+}
+
+// setEnviron makes the process what DataKit would have started: with the envs
+// of the block, such as a proxy, where the real environment has no own value.
+func setEnviron(environ []string) error {
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s of envs: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func warn(cmd *cobra.Command, cfg *config.Config) {
