@@ -36,9 +36,11 @@ build: ## build bin/weft, one static binary (needs Go only)
 
 ##@ Check
 
+# One package at a time: kernel tests see, and some count, what the whole machine does.
 .PHONY: test
 test: test-deps ## run all tests; as root the kernel tests too
-	$(GO) test -json $(TESTFLAGS) ./... | $(GO) run ./test/skips -allow test/skips/allow.txt
+	$(GO) build ./...
+	$(GO) test -json -p 1 $(TESTFLAGS) ./... | $(GO) run ./test/skips -allow test/skips/allow.txt
 
 .PHONY: lint
 lint: bin/golangci-lint ## lint Go, check the format of Go and C

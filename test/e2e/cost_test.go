@@ -30,18 +30,23 @@ func TestNoProgramPerSend(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stats.Close()
-	before := runs(t, c)
-	for range rounds {
-		converse(t, conn, 64)
-	}
-	for program, n := range runs(t, c) {
-		if n -= before[program]; n > rounds/10 {
-			t.Errorf("%s ran %d times during %d requests and answers", program, n, rounds)
+	sent, ran := 1, ""
+	for range 3 { // something else on the machine may open connections meanwhile
+		before := runs(t, c)
+		for range rounds {
+			converse(t, conn, 64)
 		}
+		sent += rounds
+		if ran = busy(before, runs(t, c), rounds/10); ran == "" {
+			break
+		}
+	}
+	if ran != "" {
+		t.Errorf("during %d requests and answers %s", rounds, ran)
 	}
 	conn.Close()
 	settle(t, p)
-	of(p, c.Stop(t)).sums(t, "bytes_read", 64*(rounds+1), 64*(rounds+1))
+	of(p, c.Stop(t)).sums(t, "bytes_read", int64(64*sent), int64(64*sent))
 }
 
 // From start to the first record, at an interval of 1s, and the memory then.
@@ -72,6 +77,16 @@ func TestFootprint(t *testing.T) {
 	if took > 4*time.Second {
 		t.Errorf("the first record took %v", took)
 	}
+}
+
+// busy names a program that ran more often than the limit in between.
+func busy(before, after map[string]uint64, limit uint64) string {
+	for program, n := range after {
+		if n -= before[program]; n > limit {
+			return fmt.Sprintf("%s ran %d times", program, n)
+		}
+	}
+	return ""
 }
 
 // runs returns how often each program of the collector has run.
