@@ -40,6 +40,8 @@ func (r *row) hasPort(ports []string) bool {
 type tally struct {
 	client, server figures
 	rows           int
+	// stranger describes the first row of a wrong process or direction.
+	stranger string
 }
 
 // countFile sums the rows of a collector's output that belong to the load.
@@ -72,16 +74,20 @@ func count(in io.Reader, t truth, client, server uint64) (tally, error) {
 		}
 		switch r.inode() {
 		case client:
-			sums.client.add(&r, t.client)
+			sums.add(sums.client, &r, t.client)
 		case server:
-			sums.server.add(&r, t.server)
+			sums.add(sums.server, &r, t.server)
 		}
 	}
 }
 
-func (f figures) add(r *row, e end) {
+func (t *tally) add(f figures, r *row, e end) {
 	if r.Tags.Process != e.process || r.Tags.Direction != e.direction {
 		f[strangers]++
+		if t.stranger == "" {
+			t.stranger = fmt.Sprintf("row %d is %s %s, not %s %s", t.rows, r.Tags.Direction, r.Tags.Process,
+				e.direction, e.process)
+		}
 	}
 	for name, value := range r.Fields {
 		if n, ok := value.(float64); ok {
@@ -95,6 +101,9 @@ func compareFile(path string, t truth, l *lab) ([]comparison, error) {
 	sums, err := countFile(path, t, l.client.inode, l.server.inode)
 	if err != nil {
 		return nil, err
+	}
+	if sums.stranger != "" {
+		fmt.Fprintln(os.Stderr, "the first stranger:", sums.stranger)
 	}
 	t.client.want[strangers], t.server.want[strangers] = exactly(0), exactly(0)
 	return append(compare("client", t.client.want, sums.client), compare("server", t.server.want, sums.server)...), nil

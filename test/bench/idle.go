@@ -27,11 +27,13 @@ type idleResult struct {
 	BPFMsPerSecond   float64 `json:"bpf_ms_per_s"`
 	// SettleSeconds is the collector's CPU time in its settling time: with the
 	// connections there before it, that includes finding them.
-	SettleSeconds float64      `json:"settle_cpu_s"`
-	EmptyMB       float64      `json:"rss_empty_mb"`
-	RSSMB         float64      `json:"rss_mb"`
-	MapMB         float64      `json:"map_mb"`
-	Compared      []comparison `json:"compared,omitempty"`
+	SettleSeconds float64 `json:"settle_cpu_s"`
+	EmptyMB       float64 `json:"rss_empty_mb"`
+	RSSMB         float64 `json:"rss_mb"`
+	MapMB         float64 `json:"map_mb"`
+	// Missed is of all programs, from the start to after the last close.
+	Missed   uint64       `json:"missed"`
+	Compared []comparison `json:"compared,omitempty"`
 }
 
 // idleRun measures one order: connections opened under the collector, or
@@ -188,6 +190,9 @@ func (b *bench) endCrowd(ctx context.Context, c *collector, open *crowd, before 
 	if err := pause(ctx, drain); err != nil {
 		return err
 	}
+	if r.Missed, err = missed(c); err != nil {
+		return err
+	}
 	if err := c.stop(); err != nil || !b.compare {
 		return err
 	}
@@ -204,4 +209,18 @@ func (b *bench) endCrowd(ctx context.Context, c *collector, open *crowd, before 
 	}
 	r.Compared, err = compareFile(c.path, t, b.lab)
 	return err
+}
+
+// missed is how many events the collector's programs have missed so far.
+func missed(c *collector) (n uint64, err error) {
+	p, err := openPrograms(c.pids())
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	all, err := p.snapshot()
+	for _, r := range all {
+		n += r.Missed
+	}
+	return n, err
 }

@@ -207,11 +207,11 @@ func (r *report) idleTable(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "\n### Idle connections\n\n    collector: %s\n\n"+
 		"| connections | opened | window s | collector ms/s without → with them | BPF ms/s | start CPU s |"+
-		" RSS MB without → with | maps MB | counted |\n|---|---|---|---|---|---|---|---|---|\n", r.IdleCommand)
+		" RSS MB without → with | maps MB | missed | counted |\n|---|---|---|---|---|---|---|---|---|---|\n", r.IdleCommand)
 	for _, i := range r.Idle {
-		fmt.Fprintf(b, "| %s | %s the collector | %.0f | %.2f → **%.2f** | %.2f | %.3f | %.0f → %.0f | %.1f | %s |\n",
+		fmt.Fprintf(b, "| %s | %s the collector | %.0f | %.2f → **%.2f** | %.2f | %.3f | %.0f → %.0f | %.1f | %s | %s |\n",
 			group(i.Connections), i.Order, i.Window, i.EmptyMsPerSecond, i.MsPerSecond, i.BPFMsPerSecond,
-			i.SettleSeconds, i.EmptyMB, i.RSSMB, i.MapMB, counted(i.Compared, ""))
+			i.SettleSeconds, i.EmptyMB, i.RSSMB, i.MapMB, group(int64(i.Missed)), counted(i.Compared, ""))
 	}
 }
 
