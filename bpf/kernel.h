@@ -24,7 +24,7 @@ typedef __s64 s64;
 #define NULL ((void *)0)
 
 enum { WEFT_AF_INET = 2, WEFT_AF_INET6 = 10 };
-enum { WEFT_PROTO_TCP = 6, WEFT_PROTO_UDP = 17 };
+enum { WEFT_PROTO_TCP = 6, WEFT_PROTO_UDP = 17, WEFT_PROTO_MPTCP = 262 };
 
 /* include/net/tcp_states.h */
 enum tcp_state {
@@ -104,6 +104,11 @@ struct tcp_sock {
 	u32 total_retrans;
 	u32 srtt_us;
 	u32 mdev_us;
+};
+
+/* Linux 5.6, CONFIG_MPTCP; first is the first subflow or the listener. */
+struct mptcp_sock {
+	struct sock *first;
 };
 
 struct udp_sock {

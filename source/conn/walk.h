@@ -79,22 +79,32 @@ static __always_inline int snapshot_one(u64 key, const u32 how)
 	return 0;
 }
 
+/*
+ * The TCP socket under an MPTCP one: a Go program listens on MPTCP unless told
+ * not to (Go 1.24), so its file does not hold the TCP listener itself.
+ */
+static __always_inline struct sock *tcp_below(struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, sk_protocol) != WEFT_PROTO_MPTCP ||
+	    !bpf_core_field_exists(((struct mptcp_sock *)0)->first))
+		return sk;
+	return BPF_CORE_READ((struct mptcp_sock *)sk, first);
+}
+
 static __always_inline struct sock *file_sock(struct file *f)
 {
 	struct socket *s;
+	struct sock *sk;
+	u16 family;
 
 	if ((BPF_CORE_READ(f, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
 	s = BPF_CORE_READ(f, private_data);
-	return s ? BPF_CORE_READ(s, sk) : NULL;
-}
-
-static __always_inline bool sock_is_tcp(struct sock *sk)
-{
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
-	return (family == WEFT_AF_INET || family == WEFT_AF_INET6) &&
-	       BPF_CORE_READ(sk, sk_protocol) == WEFT_PROTO_TCP;
+	sk = s ? BPF_CORE_READ(s, sk) : NULL;
+	if (!sk)
+		return NULL;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	return family == WEFT_AF_INET || family == WEFT_AF_INET6 ? tcp_below(sk) : NULL;
 }
 
 static __always_inline void seed_listener(struct sock *sk, const struct owner *o, u64 start)
@@ -160,9 +170,9 @@ static __always_inline int seed_one(struct task_struct *task, struct file *file)
 
 	if (!sk)
 		return 0;
-	if (seed_mode == SEED_LISTENERS && sock_is_udp(sk, PROBE))
+	if (seed_mode == SEED_LISTENERS && BPF_CORE_READ(sk, sk_protocol) == WEFT_PROTO_UDP)
 		udp_seed(sk);
-	if (!sock_is_tcp(sk))
+	if (BPF_CORE_READ(sk, sk_protocol) != WEFT_PROTO_TCP)
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (state == ST_CLOSE || state == ST_SYN_RECV || (state == ST_LISTEN) != (seed_mode == SEED_LISTENERS))

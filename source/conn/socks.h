@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The table of live TCP sockets, and what tcp_sock has counted for them. */
+#ifndef WEFT_SOCKS_H
+#define WEFT_SOCKS_H
+
+#include "flows.h"
+#include "owner.h"
+
+#define SOCK_DONE 1 /* enum sock_flags: the peer's FIN has been received */
+
+enum { ROLE_CLIENT, ROLE_SERVER, ROLE_LISTENER };
+/* What we know of the owner: nothing, found in a file table, seen acting. */
+enum { OWNER_NONE, OWNER_FILES, OWNER_SEEN };
+
+struct counters {
+	u64 rx, tx;
+	u32 retrans, segs_in, segs_out;
+	u32 established;
+};
+
+struct conn {
+	struct owner owner;
+	u16 rport;
+	u8 role;
+	u8 owner_from;
+	u64 owner_start; /* start time of an OWNER_FILES owner */
+	u64 born;
+	u64 connect_ns;
+	u32 established;
+	/*
+	 * What has been reported is slot[claim & 1]. The snapshot writes its
+	 * new values into the other slot and then advances the claim with a
+	 * compare-and-swap; the close takes the claim away with a swap. So
+	 * each byte is reported once, whoever comes first. The upper bits are
+	 * the entry's birth: an element that was reused for another socket
+	 * meanwhile makes the compare-and-swap fail.
+	 */
+	struct counters slot[2];
+	u64 claim;
+};
+
+#define CLAIM_CLOSED ~0ULL
+
+/*
+ * socks: live TCP sockets by the address of their struct sock. Inserted when a
+ * socket listens, connects or is established, and by the seed for those older
+ * than the collector; deleted at TCP_CLOSE; the snapshot deletes entries whose
+ * socket had gone (a seed that raced with a close). Full: STAT_SOCKS_FULL; the
+ * connection then shows up as STAT_UNTRACKED when it closes. A preallocated
+ * hash costs half of sk_storage here: docs/decisions/0003.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__type(key, u64);
+	__type(value, struct conn);
+} socks SEC(".maps");
+
+static __always_inline bool sock_add(u64 sk, const struct conn *c, u64 flags)
+{
+	int err = bpf_map_update_elem(&socks, &sk, c, flags);
+
+	if (err == 0) {
+		count(STAT_SOCKS_ADDED, 1);
+		return true;
+	}
+	if (err != -17 /* EEXIST */)
+		count(STAT_SOCKS_FULL, 1);
+	return false;
+}
+
+static __always_inline void sock_del(u64 sk)
+{
+	if (bpf_map_delete_elem(&socks, &sk) == 0)
+		count(STAT_SOCKS_REMOVED, 1);
+}
+
+static __always_inline bool state_sent_fin(u32 state)
+{
+	return state == ST_FIN_WAIT1 || state == ST_FIN_WAIT2 || state == ST_CLOSING ||
+	       state == ST_LAST_ACK || state == ST_TIME_WAIT;
+}
+
+/*
+ * Payload bytes. Read is what was delivered to the process: received less what
+ * it has not fetched yet. Written is what the kernel accepted from it:
+ * acknowledged plus still queued. bytes_received counts the peer's FIN;
+ * bytes_acked counts our FIN and, on the side that connected, our SYN
+ * (kernel-lab.md). A live socket may move between two of these loads; their
+ * order makes a result too small for now, never too large.
+ */
+static __always_inline void counters_read(struct counters *c, struct sock *sk, u32 state, u8 role,
+					  const u32 how)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	u64 received = READ(how, tp, bytes_received);
+	u32 unread = READ(how, tp, rcv_nxt) - READ(how, tp, copied_seq);
+	u64 acked = READ(how, tp, bytes_acked);
+	u32 una = READ(how, tp, snd_una);
+	u32 unacked = READ(how, tp, write_seq) - una;
+	u64 overhead = (role == ROLE_CLIENT) + state_sent_fin(state);
+	bool fin = READ(how, sk, __sk_common.skc_flags) & (1UL << SOCK_DONE);
+
+	if ((int)unread < 0)
+		unread = 0;
+	/* An unread FIN is in both numbers; one that was read is in the first. */
+	if (fin && !unread)
+		unread = 1;
+	c->rx = received > unread ? received - unread : 0;
+	c->tx = acked + unacked;
+	c->tx = c->tx > overhead ? c->tx - overhead : 0;
+	c->retrans = READ(how, tp, total_retrans);
+	c->segs_in = READ(how, tp, segs_in);
+	c->segs_out = READ(how, tp, segs_out);
+}
+
+static __always_inline void val_from_delta(struct flow_val *v, struct sock *sk, const struct conn *e,
+					   const struct counters *cur, const struct counters *last,
+					   const u32 how)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	u32 srtt = READ(how, tp, srtt_us);
+
+	v->rx_bytes = cur->rx - last->rx;
+	v->tx_bytes = cur->tx - last->tx;
+	v->rx_pkts = (u32)(cur->segs_in - last->segs_in);
+	v->tx_pkts = (u32)(cur->segs_out - last->segs_out);
+	v->retrans = (u32)(cur->retrans - last->retrans);
+	v->established = cur->established - last->established;
+	if (srtt) {
+		v->rtt_us = srtt >> 3;
+		v->rttvar_us = READ(how, tp, mdev_us) >> 2;
+		v->rtt_n = 1;
+	}
+	if (v->established && e->connect_ns) {
+		v->connect_ns = e->connect_ns;
+		v->connect_n = 1;
+	}
+}
+
+#endif
