@@ -17,7 +17,7 @@
  */
 enum { PROBE = 0, DIRECT = 1, FETCH = 2 };
 
-#define READ(how, p, field) ((how) & DIRECT ? (p)->field : BPF_CORE_READ(p, field))
+#define READ(how, p, field) ((how)&DIRECT ? (p)->field : BPF_CORE_READ(p, field))
 
 /* A flow row's identity: record.FlowKey. Addresses are IPv6, IPv4 is mapped. */
 struct flow_key {

@@ -135,7 +135,8 @@ static __always_inline void udp_seed(struct sock *sk)
 }
 
 /* Completes the key and counts one call that moved bytes. */
-static __always_inline void udp_add(struct flow_key *k, struct sock *sk, const struct flow_val *v, const u32 how)
+static __always_inline void udp_add(struct flow_key *k, struct sock *sk, const struct flow_val *v,
+				    const u32 how)
 {
 	struct owner o = {};
 

@@ -29,8 +29,19 @@ static __always_inline bool entry_stale(struct sock *sk, const struct conn *e, u
 static __always_inline bool counters_moved(const struct counters *a, const struct counters *b)
 {
 	/* Segments alone are keep-alive probes: reported with the next bytes. */
-	return a->rx > b->rx || a->tx > b->tx || a->retrans != b->retrans ||
-	       a->established != b->established;
+	return a->rx > b->rx || a->tx > b->tx || a->retrans != b->retrans || a->established != b->established;
+}
+
+/* A live socket's counters; they never go back (see counters_read). */
+static __always_inline void counters_live(struct counters *cur, const struct counters *last, struct sock *sk,
+					  u32 state, u8 role)
+{
+	counters_read(cur, sk, state, role, PROBE);
+	cur->established = 1;
+	if (cur->tx < last->tx)
+		cur->tx = last->tx;
+	if (cur->rx < last->rx)
+		cur->rx = last->rx;
 }
 
 /* One entry of socks: reports what has moved since the last snapshot. */
@@ -57,14 +68,9 @@ static __always_inline int snapshot_one(u64 key, const u32 how)
 	}
 	if (!e->established || e->role == ROLE_LISTENER || claim == CLAIM_CLOSED)
 		return 0;
-	counters_read(&cur, sk, state, e->role, PROBE);
-	cur.established = 1;
+	counters_live(&cur, &last, sk, state, e->role);
 	if (!counters_moved(&cur, &last))
 		return 0;
-	if (cur.tx < last.tx)
-		cur.tx = last.tx;
-	if (cur.rx < last.rx)
-		cur.rx = last.rx;
 	val_from_delta(&v, sk, e, &cur, &last, PROBE);
 	key_from_sock(&k, sk, PROBE);
 	k.lport = local_port(sk, PROBE);
@@ -175,7 +181,8 @@ static __always_inline int seed_one(struct task_struct *task, struct file *file)
 	if (BPF_CORE_READ(sk, sk_protocol) != WEFT_PROTO_TCP)
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	if (state == ST_CLOSE || state == ST_SYN_RECV || (state == ST_LISTEN) != (seed_mode == SEED_LISTENERS))
+	if (state == ST_CLOSE || state == ST_SYN_RECV ||
+	    (state == ST_LISTEN) != (seed_mode == SEED_LISTENERS))
 		return 0;
 	owner_of_task(&o, task, PROBE);
 	start = BPF_CORE_READ(task, group_leader, start_time);
