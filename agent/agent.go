@@ -32,6 +32,8 @@ type Agent struct {
 	mu      sync.Mutex
 	cfg     *config.Config
 	sources map[string]*running
+	failed  map[string]error // parts that could not start
+	facts   probe.Facts
 }
 
 // Run collects until ctx ends or SIGINT or SIGTERM comes, then flushes the
@@ -54,7 +56,10 @@ func Run(ctx context.Context, cfg *config.Config, reload func() (*config.Config,
 		return err
 	}
 	defer removePidFile(cfg.PidFile)
-	a := &Agent{log: log, ledger: ledger.New(), cfg: cfg, sources: map[string]*running{}}
+	a := &Agent{
+		log: log, ledger: ledger.New(), cfg: cfg, facts: probe.Gather(probe.SystemPaths()),
+		sources: map[string]*running{}, failed: map[string]error{},
+	}
 	return a.run(ctx, reload)
 }
 
@@ -151,7 +156,7 @@ func (a *Agent) health() web.Health {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h := web.Health{}
-	for _, c := range a.capabilities() {
+	for _, c := range a.report().Capabilities {
 		h.Capabilities = append(h.Capabilities, web.Capability{
 			Name: c.Name, Feature: c.Feature, Door: c.Door, Advice: c.Advice,
 		})
@@ -170,14 +175,18 @@ func (a *Agent) health() web.Health {
 	return h
 }
 
-func (a *Agent) capabilities() []probe.Capability {
+// report is what doctor would say of the running collector.
+func (a *Agent) report() probe.Report {
 	var all []probe.Capability
 	for _, p := range parts() {
-		if r := a.sources[p.name]; r != nil {
+		switch r := a.sources[p.name]; {
+		case r != nil:
 			all = append(all, r.source.Capabilities()...)
+		case p.wanted(a.cfg):
+			all = append(all, missing(p, a.failed[p.name]))
 		}
 	}
-	return all
+	return probe.NewReport(a.cfg.Version, a.facts, all)
 }
 
 func openLog(cfg *config.Config) (*slog.Logger, func(), error) {

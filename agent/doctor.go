@@ -1,10 +1,53 @@
 package agent
 
 import (
+	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 
 	"weft/config"
+	"weft/ledger"
+	"weft/probe"
 )
 
-// Doctor opens every door as `weft run` would and prints what it found.
-func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error { return nil }
+// Doctor opens every door that `weft run` would open with this configuration,
+// closes them again and prints what it found. It fails when something that is
+// wanted is missing; the report is complete then too.
+func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
+	var all []probe.Capability
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	for _, p := range parts() {
+		if !p.wanted(cfg) {
+			continue
+		}
+		s, err := p.build(cfg, ledger.New(), quiet)
+		if err != nil {
+			all = append(all, missing(p, err))
+			continue
+		}
+		all = append(all, s.Capabilities()...)
+		s.Close()
+	}
+	r := probe.NewReport(cfg.Version, probe.Gather(probe.SystemPaths()), all)
+	if asJSON {
+		if err := r.JSON(w); err != nil {
+			return err
+		}
+	} else {
+		r.Text(w)
+	}
+	if lost := r.Missing(); len(lost) > 0 {
+		return fmt.Errorf("missing: %s", strings.Join(lost, ", "))
+	}
+	return nil
+}
+
+// missing is the capability of a part that could not be built.
+func missing(p part, err error) probe.Capability {
+	c := probe.Capability{Name: p.capability, Feature: p.capability}
+	if err != nil {
+		c.Failed = []probe.Attempt{{Door: "any", Why: err.Error()}}
+	}
+	return c
+}

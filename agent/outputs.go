@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
 
 	"weft/config"
+	"weft/deliver"
 	"weft/ledger"
 	"weft/record"
 	"weft/sink"
+	"weft/sink/datakit"
 	"weft/sink/stdout"
 )
 
@@ -62,8 +65,57 @@ func buildSink(name string, cfg *config.Config, led *ledger.Ledger, log *slog.Lo
 	switch name {
 	case "stdout":
 		return stdout.New(os.Stdout, led.Stage("sink.stdout")), nil
+	case "datakit":
+		return openDataKit(cfg, led, log)
 	}
 	return nil, fmt.Errorf("unknown sink %q: have stdout, datakit", name)
+}
+
+// openDataKit puts the datakit sink before its delivery queue and spool.
+func openDataKit(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (sink.Sink, error) {
+	client, err := datakit.NewClient(cfg.DataKit)
+	if err != nil {
+		return nil, err
+	}
+	queue, err := deliver.Start(deliver.Options{
+		Sender: client, Stage: led.Stage("deliver.datakit"),
+		Dir: filepath.Join(cfg.StateDir, "spool", "datakit"), SpoolBytes: cfg.DataKit.SpoolBytes,
+		Report: func(err error) {
+			log.Warn("datakit", "server", cfg.DataKit.Server, "err", err)
+			client.ReportError(err.Error())
+		},
+	})
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	s, err := datakit.New(cfg.DataKit, queue, led.Stage("sink.datakit"))
+	if err != nil {
+		client.Close()
+		return nil, errors.Join(err, queue.Close(context.Background()))
+	}
+	led.AddGauge(s.Gauges()...)
+	return &dataKitSink{Sink: s, client: client}, nil
+}
+
+// dataKitSink closes the client behind the sink, and reports to its server.
+type dataKitSink struct {
+	*datakit.Sink
+	client *datakit.Client
+}
+
+func (s *dataKitSink) Close(ctx context.Context) error {
+	defer s.client.Close()
+	return s.Sink.Close(ctx)
+}
+
+// report tells servers that take such reports what is wrong with the collector.
+func (o *outputs) report(text string) {
+	for _, out := range o.active {
+		if r, ok := out.sink.(*dataKitSink); ok {
+			r.client.ReportError(text)
+		}
+	}
 }
 
 // write hands the points to every sink; it never blocks.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"syscall"
 
 	"weft/config"
+	"weft/enrich/localip"
 	"weft/enrich/process"
 	"weft/ledger"
 	"weft/record"
@@ -28,10 +28,11 @@ type pipeline struct {
 	log   *slog.Logger
 	stage *ledger.Stage
 	queue chan []record.Record
-	apply chan *config.Config
+	apply chan func()
 	done  chan struct{}
 
 	names    *process.Namer
+	local    *localip.Resolver
 	netnsDev uint64
 	flat     *record.Flattener
 	global   []record.Tag
@@ -49,8 +50,9 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 	}
 	p := &pipeline{
 		log: log, stage: led.Stage("pipeline"),
-		queue: make(chan []record.Record, batches), apply: make(chan *config.Config), done: make(chan struct{}),
-		names: process.New(procRoot()), netnsDev: nsfsDev(), flat: flat, global: globalTags(cfg), outs: outs,
+		queue: make(chan []record.Record, batches), apply: make(chan func()), done: make(chan struct{}),
+		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc), netnsDev: nsfsDev(),
+		flat: flat, global: globalTags(cfg), outs: outs,
 	}
 	go p.run()
 	return p, nil
@@ -73,11 +75,8 @@ func (p *pipeline) run() {
 	defer close(p.done)
 	for {
 		select {
-		case cfg := <-p.apply:
-			p.global = globalTags(cfg)
-			if err := p.outs.reload(cfg); err != nil {
-				p.log.Error("sinks keep their configuration", "err", err)
-			}
+		case change := <-p.apply:
+			change()
 		case batch, ok := <-p.queue:
 			if !ok {
 				return
@@ -106,27 +105,42 @@ func (p *pipeline) process(batch []record.Record) {
 
 // enrich fills a record in place from what this host knows.
 func (p *pipeline) enrich(r record.Record) {
-	if n, ok := r.(*record.Netflow); ok {
-		n.ProcessName = p.names.Name(n.PID, n.Comm)
-		n.Fill(p.netnsDev)
+	n, ok := r.(*record.Netflow)
+	if !ok {
+		return
 	}
+	n.ProcessName = p.names.Name(n.PID, n.Comm)
+	if n.Src.IsUnspecified() && n.Dst.IsValid() && !n.Dst.IsUnspecified() {
+		if local, known := p.local.Local(n.NetNS, n.PID, n.Dst); known {
+			n.Src = local
+		}
+	}
+	n.Fill(p.netnsDev)
 }
 
 // reload changes global tags and sinks between two batches.
 func (p *pipeline) reload(cfg *config.Config) error {
-	select {
-	case p.apply <- cfg:
-		return nil
-	case <-p.done:
-		return errors.New("the pipeline has ended")
-	}
+	result := make(chan error, 1)
+	p.between(func() {
+		p.global = globalTags(cfg)
+		result <- p.outs.reload(cfg)
+	})
+	return <-result
 }
+
+// report sends a sentence about the collector itself to the sinks' servers.
+func (p *pipeline) report(text string) {
+	p.between(func() { p.outs.report(text) })
+}
+
+// between runs f in the pipeline's goroutine, between two batches.
+func (p *pipeline) between(f func()) { p.apply <- f }
 
 // stop drains the queue into the sinks and closes them. No source may emit.
 func (p *pipeline) stop(ctx context.Context) error {
 	close(p.queue)
 	<-p.done
-	return p.outs.close(ctx)
+	return errors.Join(p.outs.close(ctx), p.local.Close())
 }
 
 // globalTags are host, service and the user's own, in a stable order.
@@ -140,13 +154,6 @@ func globalTags(cfg *config.Config) []record.Tag {
 		tags[slices.Index([]string{"host", "service"}, k)].Value = cfg.Tags[k]
 	}
 	return tags
-}
-
-func procRoot() string {
-	if r := os.Getenv("HOST_PROC"); r != "" {
-		return r
-	}
-	return "/proc"
 }
 
 // nsfsDev is the device number of nsfs, the <dev> of NS(<dev>:<ino>).

@@ -70,12 +70,14 @@ func (a *Agent) startSources() error {
 func (a *Agent) startPart(p part) error {
 	s, err := p.build(a.cfg, a.ledger, a.log)
 	if err != nil {
-		a.log.Error("capability is missing, the rest runs", "capability", p.capability, "err", err)
+		a.failed[p.name] = err
+		a.lost(p.capability, err)
 		return err
 	}
+	delete(a.failed, p.name)
 	for _, c := range s.Capabilities() {
 		if !c.OK() {
-			a.log.Error("capability is missing, the rest runs", "capability", c.Name, "err", c.Err())
+			a.lost(c.Name, c.Err())
 			continue
 		}
 		a.log.Info("capability", "name", c.Name, "door", c.Door)
@@ -102,4 +104,10 @@ func (a *Agent) reloadSources() {
 			}
 		}
 	}
+}
+
+// lost tells the log and the servers that take such reports.
+func (a *Agent) lost(capability string, err error) {
+	a.log.Error("capability is missing, the rest runs", "capability", capability, "err", err)
+	a.pipe.report(fmt.Sprintf("weft: %s is missing: %v", capability, err))
 }

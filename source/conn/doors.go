@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
 
 	"weft/probe"
 )
@@ -51,6 +52,9 @@ type kernel struct {
 
 // loadKernel creates the maps; programs come with the doors.
 func loadKernel(maxSockets, maxFlows int) (*kernel, error) {
+	// Before 5.11 maps count against the limit. Without the right to raise it
+	// they may still fit, and if not, creating them says so.
+	_ = rlimit.RemoveMemlock()
 	spec, err := loadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
@@ -140,11 +144,16 @@ func (k *kernel) load(names []string) (map[string]*ebpf.Program, error) {
 	return out, nil
 }
 
-// plain drops the verifier's log, of which only the last line matters to a user.
+// plain drops the verifier's log, of which only the last line matters to a
+// user, and the library's guess about memlock, which is wrong where a hook is
+// refused.
 func plain(err error) error {
 	var v *ebpf.VerifierError
-	if errors.As(err, &v) {
+	switch {
+	case errors.As(err, &v):
 		return fmt.Errorf("%w (%s)", v.Cause, lastLine(v.Log))
+	case errors.Is(err, os.ErrPermission):
+		return os.ErrPermission
 	}
 	return err
 }
@@ -267,13 +276,4 @@ func (k *kernel) climb(name, feature string, doors []door, o *opened) probe.Capa
 		}})
 	}
 	return probe.Climb(name, feature, rungs...)
-}
-
-// nsfsDev is the device number of nsfs, the <dev> of NS(<dev>:<ino>).
-func nsfsDev() uint64 {
-	fi, err := os.Stat("/proc/self/ns/net")
-	if err != nil {
-		return 0
-	}
-	return statDev(fi)
 }

@@ -3,8 +3,6 @@ package conn
 import (
 	"fmt"
 	"io"
-	"os"
-	"syscall"
 
 	"github.com/cilium/ebpf/link"
 )
@@ -64,11 +62,4 @@ func (k *kernel) seedAs(w walks, mode uint32) error {
 		return fmt.Errorf("set the seed's mode: %w", err)
 	}
 	return run(w.seed)
-}
-
-func statDev(fi os.FileInfo) uint64 {
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		return st.Dev
-	}
-	return 0
 }
