@@ -44,9 +44,10 @@ func test(ctx context.Context, opt options) error {
 	if q.old() {
 		warn("QEMU %d is too old for kernels from 6.12 on; `make vm-deps` installs QEMU 10", q.major)
 	}
-	work, err := os.MkdirTemp("", "weft-vm-")
+	// Inside the cache, so that the logs can be renamed from here.
+	work, err := workFolder(opt.cache)
 	if err != nil {
-		return fmt.Errorf("making a work folder: %w", err)
+		return err
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	p, err := buildPayload(ctx, opt, work)
@@ -69,6 +70,17 @@ func test(ctx context.Context, opt options) error {
 		return errNotAllPassed
 	}
 	return nil
+}
+
+func workFolder(cache string) (string, error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("making the cache: %w", err)
+	}
+	dir, err := os.MkdirTemp(cache, "work-")
+	if err != nil {
+		return "", fmt.Errorf("making a work folder: %w", err)
+	}
+	return dir, nil
 }
 
 func buildPayload(ctx context.Context, opt options, work string) (payload, error) {
@@ -124,9 +136,6 @@ func (l lab) runAll(ctx context.Context, kernels []kernel, jobs int) []run {
 }
 
 func lock(file string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache: %w", err)
-	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("locking the cache: %w", err)

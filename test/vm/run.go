@@ -23,7 +23,6 @@ type run struct {
 	results []result
 	err     error // the kernel could not be judged
 	took    time.Duration
-	log     string // folder of console and report
 }
 
 // lab is what all runs share.
@@ -32,14 +31,14 @@ type lab struct {
 	machine machine
 	payload payload
 	modules []string
-	work    string // initramfs images, removed at the end
-	logs    string // kept
+	work    string // of this run alone, removed at the end
+	logs    string // of the last run of each kernel
 }
 
 // runKernel judges one kernel.
 func (l lab) runKernel(ctx context.Context, k kernel) run {
 	start := time.Now()
-	r := run{kernel: k, log: filepath.Join(l.logs, k.version)}
+	r := run{kernel: k}
 	if k.want == host {
 		r.err = l.runHost(ctx, &r)
 	} else {
@@ -58,10 +57,12 @@ func (l lab) runGuest(ctx context.Context, r *run) error {
 		return err
 	}
 	defer os.Remove(initrd)
-	if err := os.MkdirAll(r.log, 0o755); err != nil {
+	logs := filepath.Join(l.work, r.kernel.version)
+	if err := os.Mkdir(logs, 0o755); err != nil {
 		return fmt.Errorf("making the log folder: %w", err)
 	}
-	console, reportFile := filepath.Join(r.log, "console.log"), filepath.Join(r.log, "report.log")
+	defer l.keep(logs)
+	console, reportFile := filepath.Join(logs, "console.log"), filepath.Join(logs, "report.log")
 	bootErr := l.qemu.boot(ctx, l.machine, r.kernel, initrd, console, reportFile)
 	text, err := os.ReadFile(reportFile) // also of a guest that was ended
 	if err != nil {
@@ -74,6 +75,15 @@ func (l lab) runGuest(ctx context.Context, r *run) error {
 		return errors.Join(bootErr, err)
 	}
 	return errors.Join(bootErr, r.judge(console))
+}
+
+// keep moves the logs to where they outlive the run. Two runs at a time may overwrite each other's only here.
+func (l lab) keep(logs string) {
+	kept := filepath.Join(l.logs, filepath.Base(logs))
+	err := errors.Join(os.MkdirAll(l.logs, 0o755), os.RemoveAll(kept), os.Rename(logs, kept))
+	if err != nil {
+		warn("keeping the logs: %v", err)
+	}
 }
 
 func (l lab) pack(initrd string, r *run) error {
