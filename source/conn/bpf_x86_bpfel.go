@@ -55,8 +55,9 @@ const (
 	bpfConnStatSTAT_SOCKS_ADDED      bpfConnStat = 9
 	bpfConnStatSTAT_SOCKS_REMOVED    bpfConnStat = 10
 	bpfConnStatSTAT_ACCEPTED         bpfConnStat = 11
-	bpfConnStatSTAT_RESOLVED         bpfConnStat = 12
-	bpfConnStatSTAT_MAX              bpfConnStat = 13
+	bpfConnStatSTAT_UDP_BORN         bpfConnStat = 12
+	bpfConnStatSTAT_RESOLVED         bpfConnStat = 13
+	bpfConnStatSTAT_MAX              bpfConnStat = 14
 )
 
 type bpfFlowKey struct {
@@ -141,6 +142,7 @@ const (
 	bpfMapSocks                  = "socks"
 	bpfMapStats                  = "stats"
 	bpfMapUdpArgs                = "udp_args"
+	bpfMapUdpBirths              = "udp_births"
 	bpfMapUdpRoles               = "udp_roles"
 	bpfProgSeed                  = "seed"
 	bpfProgSnapshot              = "snapshot"
@@ -149,6 +151,7 @@ const (
 	bpfProgTcpStateKprobe        = "tcp_state_kprobe"
 	bpfProgTcpStateTp            = "tcp_state_tp"
 	bpfProgTcpStateTpNofetch     = "tcp_state_tp_nofetch"
+	bpfProgUdpBorn               = "udp_born"
 	bpfProgUdpConsumeFentry      = "udp_consume_fentry"
 	bpfProgUdpConsumeKprobe      = "udp_consume_kprobe"
 	bpfProgUdpPeerRecv4          = "udp_peer_recv4"
@@ -168,6 +171,7 @@ const (
 	bpfVarKeepIpv6               = "keep_ipv6"
 	bpfVarKeepLoopback           = "keep_loopback"
 	bpfVarSeedMode               = "seed_mode"
+	bpfVarUdpFound               = "udp_found"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -219,6 +223,7 @@ type bpfProgramSpecs struct {
 	TcpStateKprobe        *ebpf.ProgramSpec `ebpf:"tcp_state_kprobe"`
 	TcpStateTp            *ebpf.ProgramSpec `ebpf:"tcp_state_tp"`
 	TcpStateTpNofetch     *ebpf.ProgramSpec `ebpf:"tcp_state_tp_nofetch"`
+	UdpBorn               *ebpf.ProgramSpec `ebpf:"udp_born"`
 	UdpConsumeFentry      *ebpf.ProgramSpec `ebpf:"udp_consume_fentry"`
 	UdpConsumeKprobe      *ebpf.ProgramSpec `ebpf:"udp_consume_kprobe"`
 	UdpPeerRecv4          *ebpf.ProgramSpec `ebpf:"udp_peer_recv4"`
@@ -247,6 +252,7 @@ type bpfMapSpecs struct {
 	Socks     *ebpf.MapSpec `ebpf:"socks"`
 	Stats     *ebpf.MapSpec `ebpf:"stats"`
 	UdpArgs   *ebpf.MapSpec `ebpf:"udp_args"`
+	UdpBirths *ebpf.MapSpec `ebpf:"udp_births"`
 	UdpRoles  *ebpf.MapSpec `ebpf:"udp_roles"`
 }
 
@@ -259,6 +265,7 @@ type bpfVariableSpecs struct {
 	KeepIpv6     *ebpf.VariableSpec `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.VariableSpec `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.VariableSpec `ebpf:"seed_mode"`
+	UdpFound     *ebpf.VariableSpec `ebpf:"udp_found"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -289,6 +296,7 @@ type bpfMaps struct {
 	Socks     *ebpf.Map `ebpf:"socks"`
 	Stats     *ebpf.Map `ebpf:"stats"`
 	UdpArgs   *ebpf.Map `ebpf:"udp_args"`
+	UdpBirths *ebpf.Map `ebpf:"udp_births"`
 	UdpRoles  *ebpf.Map `ebpf:"udp_roles"`
 }
 
@@ -302,6 +310,7 @@ func (m *bpfMaps) Close() error {
 		m.Socks,
 		m.Stats,
 		m.UdpArgs,
+		m.UdpBirths,
 		m.UdpRoles,
 	)
 }
@@ -315,6 +324,7 @@ type bpfVariables struct {
 	KeepIpv6     *ebpf.Variable `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.Variable `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.Variable `ebpf:"seed_mode"`
+	UdpFound     *ebpf.Variable `ebpf:"udp_found"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
@@ -328,6 +338,7 @@ type bpfPrograms struct {
 	TcpStateKprobe        *ebpf.Program `ebpf:"tcp_state_kprobe"`
 	TcpStateTp            *ebpf.Program `ebpf:"tcp_state_tp"`
 	TcpStateTpNofetch     *ebpf.Program `ebpf:"tcp_state_tp_nofetch"`
+	UdpBorn               *ebpf.Program `ebpf:"udp_born"`
 	UdpConsumeFentry      *ebpf.Program `ebpf:"udp_consume_fentry"`
 	UdpConsumeKprobe      *ebpf.Program `ebpf:"udp_consume_kprobe"`
 	UdpPeerRecv4          *ebpf.Program `ebpf:"udp_peer_recv4"`
@@ -353,6 +364,7 @@ func (p *bpfPrograms) Close() error {
 		p.TcpStateKprobe,
 		p.TcpStateTp,
 		p.TcpStateTpNofetch,
+		p.UdpBorn,
 		p.UdpConsumeFentry,
 		p.UdpConsumeKprobe,
 		p.UdpPeerRecv4,

@@ -152,6 +152,27 @@ int BPF_PROG(udp_recv_length, struct sock *sk, int ret, int flags)
 	return udp_length(sk, ret, flags, false);
 }
 
+/*
+ * udp_births: wakes Go when a UDP socket is made while the shared door is
+ * closed. One byte per birth; full: Go has been woken already.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} udp_births SEC(".maps");
+
+SEC("cgroup/sock_create")
+int udp_born(struct bpf_sock *ctx)
+{
+	u8 any = 1;
+
+	if (ctx->protocol == WEFT_PROTO_UDP) {
+		count(STAT_UDP_BORN, 1);
+		bpf_ringbuf_output(&udp_births, &any, sizeof(any), BPF_RB_FORCE_WAKEUP);
+	}
+	return 1;
+}
+
 static __always_inline int peer_v4(struct bpf_sock_addr *ctx)
 {
 	struct peer p = {.port = bpf_ntohs(ctx->user_port), .known = 1};

@@ -33,6 +33,7 @@ type Source struct {
 	window *aggregate.FlowWindow
 	caps   []probe.Capability
 	meter  *meter
+	gate   *gate
 	cfg    config.Netflow
 	every  time.Duration
 	reload chan *config.Config
@@ -110,18 +111,26 @@ func (s *Source) seedAll() error {
 }
 
 func (s *Source) startUDP(doors []door) probe.Capability {
-	return s.k.climb("udp datagrams", "netflow (UDP)", doors, &s.k.udp)
+	c := s.k.climb("udp datagrams", "netflow (UDP)", doors, &s.k.udp)
+	var err error
+	if s.gate, err = newGate(s.k, s.walks.seed, s.log); err != nil {
+		s.log.Warn("the UDP door stays open", "err", err)
+	}
+	return c
 }
 
 // Capabilities tells which doors are in use and why better ones are not.
 func (s *Source) Capabilities() []probe.Capability { return s.caps }
 
 // Close detaches everything; for a source that is not run.
-func (s *Source) Close() { s.k.close() }
+func (s *Source) Close() {
+	s.gate.close()
+	s.k.close()
+}
 
 // Run implements source.Source.
 func (s *Source) Run(ctx context.Context, emit source.Emit) error {
-	defer s.k.close()
+	defer s.Close()
 	flush := time.NewTicker(s.every)
 	defer flush.Stop()
 	pressure := time.NewTicker(pressureCheck)
@@ -137,6 +146,10 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 			flush.Reset(s.every)
 		case <-pressure.C:
 			s.relieve()
+		case <-s.gate.wakes():
+			if err := s.gate.open(); err != nil {
+				s.log.Error("UDP is not seen", "err", err)
+			}
 		case <-flush.C:
 			if err := s.flush(emit); err != nil {
 				s.log.Error("netflow lost an interval", "err", err)
@@ -161,7 +174,7 @@ func (s *Source) flush(emit source.Emit) error {
 	err := errors.Join(s.snapshot(), s.out.drain(s.window.Add))
 	s.meter.update()
 	emit(s.window.Flush(time.Now().UnixNano()))
-	return err
+	return errors.Join(err, s.gate.closeIfIdle())
 }
 
 func (s *Source) snapshot() error {
@@ -210,6 +223,8 @@ func (s *Source) apply(cfg *config.Config) error {
 }
 
 func (s *Source) switchUDP() {
+	s.gate.close()
+	s.gate = nil
 	s.k.udp.close()
 	s.caps = s.caps[:1]
 	if s.cfg.UDP {

@@ -57,6 +57,7 @@ enum conn_stat {
 	STAT_SOCKS_ADDED,      /* entries made in socks */
 	STAT_SOCKS_REMOVED,    /* entries deleted from socks */
 	STAT_ACCEPTED,	       /* accepted sockets, whose worker is not known at first */
+	STAT_UDP_BORN,	       /* UDP sockets made while the shared UDP door was closed */
 	STAT_RESOLVED,	       /* accepted sockets whose worker was found, or that closed */
 	STAT_MAX,
 };

@@ -3,8 +3,8 @@ package conn
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -28,7 +28,7 @@ type door struct {
 // the garbage collector closes those that are not (kernel-lab.md section 9).
 type opened struct {
 	programs map[string]*ebpf.Program
-	links    []link.Link
+	links    map[string]link.Link
 }
 
 func (o *opened) close() {
@@ -92,14 +92,14 @@ func (k *kernel) open(d door) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	o := opened{programs: progs}
+	o := opened{programs: progs, links: map[string]link.Link{}}
 	for _, name := range d.programs {
 		l, err := d.attach(name, o.programs[name])
 		if err != nil {
 			o.close()
 			return opened{}, fmt.Errorf("attach %s: %w", name, err)
 		}
-		o.links = append(o.links, l)
+		o.links[name] = l
 	}
 	for _, name := range d.optional {
 		k.openOptional(d, name, &o)
@@ -118,7 +118,7 @@ func (k *kernel) openOptional(d door, name string, o *opened) {
 		return
 	}
 	o.programs[name] = progs[name]
-	o.links = append(o.links, l)
+	o.links[name] = l
 }
 
 // load loads the named programs against the maps that exist.
@@ -152,8 +152,8 @@ func plain(err error) error {
 	switch {
 	case errors.As(err, &v):
 		return fmt.Errorf("%w (%s)", v.Cause, lastLine(v.Log))
-	case errors.Is(err, os.ErrPermission):
-		return os.ErrPermission
+	case errors.Is(err, syscall.EPERM):
+		return syscall.EPERM
 	}
 	return err
 }
@@ -202,12 +202,17 @@ func attachLengths(name string, p *ebpf.Program) (link.Link, error) {
 	if !ok {
 		return attachTracing(name, p)
 	}
+	return attachCgroup(p, attach)
+}
+
+// attachCgroup attaches at the root cgroup: to every process of the machine.
+func attachCgroup(p *ebpf.Program, at ebpf.AttachType) (link.Link, error) {
 	root, err := probe.Cgroup2Root()
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	return link.AttachCgroup(link.CgroupOptions{Path: root.Name(), Attach: attach, Program: p})
+	return link.AttachCgroup(link.CgroupOptions{Path: root.Name(), Attach: at, Program: p})
 }
 
 // tcpDoors are the rungs of TCP connections, best first. Each brings the
@@ -255,8 +260,8 @@ func udpDoors() []door {
 		},
 		{
 			name: "tp_btf sock_send_length, sock_recv_length", attach: attachLengths,
-			cost: "one run per datagram, and an empty run (about 65 ns) per TCP send and receive; " +
-				"udp = false avoids it",
+			cost: "while a UDP socket exists: one run per datagram, and an empty one (about 65 ns) per TCP send " +
+				"and receive, which udp = false avoids; nothing while none exists",
 			programs: []string{"udp_send_length", "udp_recv_length", "udp_peer_send4", "udp_peer_recv4"},
 			optional: []string{"udp_peer_send6", "udp_peer_recv6"},
 		},

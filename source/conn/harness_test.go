@@ -46,7 +46,7 @@ type bench struct {
 func testConfig() *config.Config {
 	return &config.Config{
 		Interval: 100 * time.Millisecond,
-		Netflow:  config.Netflow{Loopback: true, UDP: true, MaxSockets: 4096, MaxFlows: 4096},
+		Netflow:  config.Netflow{Loopback: true, UDP: true, MaxSockets: 1 << 18, MaxFlows: 1 << 14},
 	}
 }
 

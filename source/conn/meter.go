@@ -90,6 +90,8 @@ func (m *meter) update() {
 		"listeners_full": bpfConnStatSTAT_LISTENERS_FULL,
 		"udp_no_peer":    bpfConnStatSTAT_UDP_NO_PEER,
 		"peers_full":     bpfConnStatSTAT_PEERS_FULL,
+		// Not datagrams but sockets whose first datagrams may be missing.
+		"udp_door_opening": bpfConnStatSTAT_UDP_BORN,
 	} {
 		m.tcp.SetDropped(reason, m.k.stat(which))
 	}

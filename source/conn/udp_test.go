@@ -41,6 +41,7 @@ func (b *bench) runs(t *testing.T) uint64 {
 func TestEveryUDPDoorCountsExactly(t *testing.T) {
 	for _, d := range udpDoors() {
 		t.Run(d.name, func(t *testing.T) {
+			holdUDP(t)
 			b := begin(t, testConfig(), nil, []door{d})
 			t4 := udpEcho(t, "udp4", "127.0.0.1:0")
 			t6 := udpEcho(t, "udp6", "[::1]:0")
@@ -139,6 +140,7 @@ func checkUDP(t *testing.T, what string, rows []*record.Netflow, port int, want 
 func TestUDPCountsWhatWasDelivered(t *testing.T) {
 	for _, d := range udpDoors() {
 		t.Run(d.name, func(t *testing.T) {
+			holdUDP(t)
 			b := begin(t, testConfig(), nil, []door{d})
 			sv, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 			if err != nil {
@@ -186,6 +188,7 @@ func peek(t *testing.T, c *net.UDPConn) {
 
 // One socket with many peers gives a row for each.
 func TestUDPManyPeers(t *testing.T) {
+	holdUDP(t)
 	b := begin(t, testConfig(), nil, nil)
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -214,4 +217,57 @@ func TestUDPManyPeers(t *testing.T) {
 			t.Errorf("%s: %d bytes, want %d", addr, seen[addr], want)
 		}
 	}
+}
+
+// holdUDP keeps the shared UDP door open: it closes without any UDP socket.
+func holdUDP(t *testing.T) {
+	t.Helper()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+}
+
+// Without a UDP socket the shared door closes; the first one opens it again.
+func TestSharedUDPDoorClosesWhenIdle(t *testing.T) {
+	b := begin(t, testConfig(), nil, udpDoors()[2:])
+	time.Sleep(500 * time.Millisecond)
+	if n, err := b.source.k.udpSockets(b.source.walks.seed); err != nil || n > 0 {
+		t.Skipf("%d UDP sockets of other processes keep the door open (%v)", n, err)
+	}
+	stats := enableStats(t)
+	defer stats.Close()
+	l := listen(t, "tcp", "127.0.0.1:0")
+	go answer(l, 1<<30, 0)
+	c := dial(t, "tcp", l.Addr().String())
+	defer c.Close()
+	before := b.udpRuns(t)
+	for range 500 {
+		c.Write(make([]byte, 10))
+	}
+	if after := b.udpRuns(t); after != before {
+		t.Errorf("the closed door ran %d times for TCP", after-before)
+	}
+	echo := udpEcho(t, "udp4", "127.0.0.1:0")
+	time.Sleep(200 * time.Millisecond)
+	connected(t, "udp4", echo)
+	settle()
+	checkUDP(t, "IPv4", b.end(), echo.Port, rounds)
+	if b.dropped("conn.sockets", "udp_door_opening") == 0 {
+		t.Error("the socket that opened the door is not counted")
+	}
+}
+
+func (b *bench) udpRuns(t *testing.T) uint64 {
+	t.Helper()
+	var sum uint64
+	for _, name := range shared() {
+		n, _, err := probe.Program{Name: name, Prog: b.source.k.udp.programs[name]}.Runs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
 }

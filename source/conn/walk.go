@@ -12,6 +12,7 @@ const (
 	seedListeners uint32 = iota
 	seedConns
 	seedResolve
+	seedUDP
 )
 
 // walks are the two iterators: over all file tables, and over socks.
@@ -31,7 +32,7 @@ func (k *kernel) openWalks() (walks, error) {
 	if err != nil {
 		return walks{}, fmt.Errorf("attach the walk over file tables: %w", err)
 	}
-	k.walk.links = append(k.walk.links, w.seed)
+	k.walk.links = map[string]link.Link{"seed": w.seed}
 	snap := k.tcp.programs["snapshot"]
 	if snap == nil {
 		snap = k.tcp.programs["snapshot_nofetch"]
@@ -40,7 +41,7 @@ func (k *kernel) openWalks() (walks, error) {
 	if err != nil {
 		return walks{}, fmt.Errorf("attach the walk over sockets: %w", err)
 	}
-	k.walk.links = append(k.walk.links, w.snapshot)
+	k.walk.links["snapshot"] = w.snapshot
 	return w, nil
 }
 

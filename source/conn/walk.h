@@ -11,8 +11,10 @@
 #define STALE_AFTER_NS (5ULL * 1000 * 1000 * 1000)
 
 /* What the walk over the file tables does; Go sets it before each walk. */
-enum { SEED_LISTENERS, SEED_CONNS, SEED_RESOLVE };
+enum { SEED_LISTENERS, SEED_CONNS, SEED_RESOLVE, SEED_UDP };
 volatile u32 seed_mode = SEED_LISTENERS;
+/* Open descriptors of UDP sockets that a SEED_UDP walk found. */
+u64 udp_found = 0;
 
 /* A seed that raced with a close left an entry behind, or a close was missed. */
 static __always_inline bool entry_stale(struct sock *sk, const struct conn *e, u32 state)
@@ -166,6 +168,15 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 	sock_add(key, &c, BPF_NOEXIST);
 }
 
+static __always_inline int seed_udp(struct sock *sk)
+{
+	if (seed_mode == SEED_UDP)
+		udp_found++;
+	else if (seed_mode == SEED_LISTENERS)
+		udp_seed(sk);
+	return 0;
+}
+
 static __always_inline int seed_one(struct task_struct *task, struct file *file)
 {
 	struct sock *sk = file_sock(file);
@@ -176,9 +187,9 @@ static __always_inline int seed_one(struct task_struct *task, struct file *file)
 
 	if (!sk)
 		return 0;
-	if (seed_mode == SEED_LISTENERS && BPF_CORE_READ(sk, sk_protocol) == WEFT_PROTO_UDP)
-		udp_seed(sk);
-	if (BPF_CORE_READ(sk, sk_protocol) != WEFT_PROTO_TCP)
+	if (BPF_CORE_READ(sk, sk_protocol) == WEFT_PROTO_UDP)
+		return seed_udp(sk);
+	if (seed_mode == SEED_UDP || BPF_CORE_READ(sk, sk_protocol) != WEFT_PROTO_TCP)
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (state == ST_CLOSE || state == ST_SYN_RECV ||
