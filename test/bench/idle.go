@@ -175,7 +175,7 @@ func (c *crowd) stop() error {
 // endCrowd closes the connections under the collector's eyes and compares.
 func (b *bench) endCrowd(ctx context.Context, c *collector, open *crowd, before bool, r *idleResult) error {
 	client, server := open.client, open.server
-	if err := open.stop(); err != nil {
+	if err := errors.Join(open.stop(), b.lab.awaitClosed(ctx)); err != nil {
 		return err
 	}
 	mine, err := loadResult(client.out.text())

@@ -225,6 +225,41 @@ func (b bound) count(text string) int {
 	return n
 }
 
+// awaitClosed waits until no TCP socket of the lab is left: after a burst of
+// closes some FINs are lost and sent again much later, and only then is the
+// connection closed for anybody who counts.
+func (l *lab) awaitClosed(ctx context.Context) error {
+	end := time.Now().Add(time.Minute)
+	for _, n := range []*namespace{l.client, l.server} {
+		for {
+			text, err := n.read("sockstat")
+			if err != nil {
+				return fmt.Errorf("counting open sockets: %w", err)
+			}
+			open := openTCP(text)
+			if open == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("%d TCP sockets still open a minute after the load", open)
+			}
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openTCP reads a namespace's own number from /proc/net/sockstat, which leaves
+// out TIME_WAIT.
+func openTCP(sockstat string) int {
+	_, after, _ := strings.Cut(sockstat, "TCP: inuse ")
+	n, _, _ := strings.Cut(after, " ")
+	open, _ := strconv.Atoi(n)
+	return open
+}
+
 // pause sleeps unless the run is called off.
 func pause(ctx context.Context, d time.Duration) error {
 	select {

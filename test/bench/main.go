@@ -58,7 +58,7 @@ func parse(args []string) (*bench, error) {
 	b := &bench{}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := f.String("workloads", "", "comma-separated; all of them when empty: "+strings.Join(allNames(), ","))
-	f.StringVar(&b.command, "cmd", defaultCommand, "the collector: a shell command that prints NDJSON; it may use $BENCH_DIR")
+	f.StringVar(&b.command, "cmd", defaultCommand, "the collector, a shell command; it may use $BENCH_DIR")
 	f.StringVar(&b.idleCommand, "idle-cmd", defaultIdle, "the collector for idle50k")
 	f.IntVar(&b.reps, "reps", 2, "repetitions of A B B A; 0 leaves the paired runs out")
 	f.DurationVar(&b.duration, "duration", 4*time.Second, "length of a paired run")

@@ -83,3 +83,10 @@ func TestBoundCounts(t *testing.T) {
 		t.Errorf("%d sockets, want the listener and the UDP socket", n)
 	}
 }
+
+func TestOpenTCP(t *testing.T) {
+	const text = "sockets: used 201\nTCP: inuse 12 orphan 0 tw 400 alloc 29 mem 2\nUDP: inuse 3 mem 1\n"
+	if n := openTCP(text); n != 12 {
+		t.Errorf("%d", n)
+	}
+}

@@ -91,6 +91,9 @@ func (w workload) run(ctx context.Context, l *lab, a amount) (sample, error) {
 	if serr := server.stop(10 * time.Second); serr != nil || err != nil {
 		return s, errors.Join(err, serr)
 	}
+	if err := l.awaitClosed(ctx); err != nil {
+		return s, err
+	}
 	f.serverOut = server.out.text()
 	s.outcome, err = w.outcome(f)
 	if err != nil {
