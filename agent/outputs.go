@@ -77,24 +77,29 @@ func openDataKit(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (sink
 	if err != nil {
 		return nil, err
 	}
-	queue, err := deliver.Start(deliver.Options{
+	o := deliver.Options{
 		Sender: client, Stage: led.Stage("deliver.datakit"),
 		Dir: filepath.Join(cfg.StateDir, "spool", "datakit"), SpoolBytes: cfg.DataKit.SpoolBytes,
 		Report: func(err error) {
 			log.Warn("datakit", "server", cfg.DataKit.Server, "err", err)
 			client.ReportError(err.Error())
 		},
-	})
+	}
+	queue, err := deliver.Start(o)
 	if err != nil {
-		client.Close()
-		return nil, err
+		log.Error("datakit goes on without a spool: an outage will lose points", "err", err)
+		o.Dir = ""
+		if queue, err = deliver.Start(o); err != nil {
+			client.Close()
+			return nil, err
+		}
 	}
 	s, err := datakit.New(cfg.DataKit, queue, led.Stage("sink.datakit"))
 	if err != nil {
 		client.Close()
 		return nil, errors.Join(err, queue.Close(context.Background()))
 	}
-	led.AddGauge(s.Gauges()...)
+	led.AddGauge(append(queue.Gauges("datakit"), s.Gauges()...)...)
 	return &dataKitSink{Sink: s, client: client}, nil
 }
 

@@ -4,6 +4,7 @@
 package ledger
 
 import (
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -88,11 +89,21 @@ func (l *Ledger) Stage(name string) *Stage {
 	return s
 }
 
-// AddGauge adds gauges that /metrics will read at each scrape.
-func (l *Ledger) AddGauge(g ...Gauge) {
+// AddGauge adds gauges that /metrics will read at each scrape. One of the same
+// name and labels is replaced: a part that was built anew reads its own values.
+func (l *Ledger) AddGauge(gauges ...Gauge) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.gauges = append(l.gauges, g...)
+	for _, g := range gauges {
+		i := slices.IndexFunc(l.gauges, func(have Gauge) bool {
+			return have.Name == g.Name && slices.Equal(have.Labels, g.Labels)
+		})
+		if i >= 0 {
+			l.gauges[i] = g
+			continue
+		}
+		l.gauges = append(l.gauges, g)
+	}
 }
 
 // Gauges returns all gauges added so far.
