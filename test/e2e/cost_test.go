@@ -58,7 +58,7 @@ func TestFootprint(t *testing.T) {
 	c := start(t, "--interval", "1s")
 	conn := p.Client.Dial(t, "tcp", serverAddr)
 	converse(t, conn, 64)
-	rows := c.Await(t, 5*time.Second, func(rs collector.Rows) bool { return len(of(p, rs).client) > 0 })
+	rows := c.Await(t, 10*time.Second, func(rs collector.Rows) bool { return len(of(p, rs).client) > 0 })
 	took := of(p, rows).client[0].Seen.Sub(began)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Pid()))
 	if err != nil {
@@ -74,7 +74,7 @@ func TestFootprint(t *testing.T) {
 		t.Errorf("RSS is %d KiB, more than 60 MiB", kib)
 	}
 	// The promise is 2 s; the rest is for machines that do other things too.
-	if took > 4*time.Second {
+	if took > 5*time.Second {
 		t.Errorf("the first record took %v", took)
 	}
 }

@@ -27,7 +27,7 @@ func TestCurlToNginx(t *testing.T) {
 	if _, err := fmt.Sscan(out, &request, &header, &body); err != nil {
 		t.Fatal(err)
 	}
-	rows := c.Await(t, 5*time.Second, func(rs collector.Rows) bool {
+	rows := c.Await(t, 10*time.Second, func(rs collector.Rows) bool {
 		e := of(p, rs)
 		return e.client.Sum("tcp_closed") == 1 && e.server.Sum("tcp_closed") == 1
 	})

@@ -56,7 +56,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	conn := p.Client.Dial(t, "tcp", serverAddr)
 	converse(t, conn, 10)
 	conn.Close()
-	c.Await(t, 5*time.Second, func(rs collector.Rows) bool { return of(p, rs).server.Sum("tcp_closed") == 1 })
+	c.Await(t, 10*time.Second, func(rs collector.Rows) bool { return of(p, rs).server.Sum("tcp_closed") == 1 })
 
 	status, body := c.Get(t, "/healthz")
 	equal(t, "/healthz", status, 200)

@@ -60,7 +60,7 @@ func TestLiveWorker(t *testing.T) {
 	if _, err := fmt.Fscan(conn, &pid); err != nil {
 		t.Fatal(err)
 	}
-	rows := c.Await(t, 4*time.Second, func(rs collector.Rows) bool {
+	rows := c.Await(t, 10*time.Second, func(rs collector.Rows) bool {
 		return of(p, rs).server.Sum("bytes_read") == 3
 	})
 	served := of(p, rows).server.Where("pid", strconv.Itoa(pid), "process_name", "worker", "direction", "incoming")

@@ -117,12 +117,15 @@ func freeAddress(t testing.TB) string {
 func (c *Collector) readRows(t testing.TB, out io.ReadCloser) {
 	defer c.read.Done()
 	defer out.Close()
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return // a line that a SIGKILL cut off is no line
+		}
 		var r Row
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Errorf("stdout is not one JSON object a line: %v: %s", err, lines.Bytes())
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Errorf("stdout is not one JSON object a line: %v: %s", err, line)
 			continue
 		}
 		r.Seen = time.Now()

@@ -34,7 +34,7 @@ func (c *Collector) Await(t testing.TB, limit time.Duration, satisfied func(Rows
 			return rows
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not in %v; rows:\n%v\nlog:\n%s", limit, rows, c.stderr.String())
+			t.Fatalf("not in %v; the last of %d rows:\n%v", limit, len(rows), rows[max(0, len(rows)-10):])
 		}
 	}
 }
