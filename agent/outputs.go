@@ -15,6 +15,7 @@ import (
 	"weft/record"
 	"weft/sink"
 	"weft/sink/datakit"
+	"weft/sink/screen"
 	"weft/sink/stdout"
 )
 
@@ -65,10 +66,12 @@ func buildSink(name string, cfg *config.Config, led *ledger.Ledger, log *slog.Lo
 	switch name {
 	case "stdout":
 		return stdout.New(os.Stdout, led.Stage("sink.stdout")), nil
+	case "screen":
+		return screen.New(os.Stdout, led.Stage("sink.screen")), nil
 	case "datakit":
 		return openDataKit(cfg, led, log)
 	}
-	return nil, fmt.Errorf("unknown sink %q: have stdout, datakit", name)
+	return nil, fmt.Errorf("unknown sink %q: have stdout, screen, datakit", name)
 }
 
 // openDataKit puts the datakit sink before its delivery queue and spool.

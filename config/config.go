@@ -33,7 +33,7 @@ type Config struct {
 	// EnabledPlugins: ebpf-net, ebpf-bash, ebpf-conntrack, ebpf-trace, bpf-netlog.
 	EnabledPlugins []string
 
-	// Sinks names the active sinks: stdout, datakit. Load never leaves it empty.
+	// Sinks names the active sinks: stdout, screen, datakit. Load never leaves it empty.
 	Sinks []string
 	// DataKit is the datakit sink.
 	DataKit DataKit

@@ -147,7 +147,7 @@ func TestMistakesOutsideTheFile(t *testing.T) {
 		`ENV_INPUT_EBPF_UDP: "ja" is not a boolean; allowed: true, t, 1, yes, on, false, f, 0, no, off`,
 		`ENV_INPUT_EBPF_MAX_FLOWS: "many" is not an integer; allowed: an integer from 1024 to 16777216`,
 		`ENV_NETLOG_LOG: "2" is not a boolean; allowed: true, t, 1, yes, on, false, f, 0, no, off`,
-		`ENV_INPUT_EBPF_SINKS: "kafka" is not known; allowed: stdout, datakit`,
+		`ENV_INPUT_EBPF_SINKS: "kafka" is not known; allowed: stdout, screen, datakit`,
 		`--res-mem: "4" is not a size; allowed: a number with one of K KB KiB M MB MiB G GB GiB, such as "4GiB"`,
 		`--tags: the tag "a" is given twice, as "1" and "2"; allowed: one value for each tag`,
 		`--tags: "b" is not a tag; allowed: key=value`,

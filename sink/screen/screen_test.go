@@ -1,0 +1,91 @@
+package screen
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"weft/ledger"
+	"weft/record"
+)
+
+func point(t *testing.T, n *record.Netflow) record.Point {
+	t.Helper()
+	f, err := record.NewFlattener()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p record.Point
+	n.Fill(4)
+	if !f.Flatten(n, &p) {
+		t.Fatal("netflow does not flatten")
+	}
+	return p
+}
+
+func curl(rx int64) *record.Netflow {
+	return &record.Netflow{
+		FlowKey: record.FlowKey{
+			Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), DstPort: 80,
+			Transport: record.TCP, PID: 42, Comm: "curl",
+		},
+		BytesRead: rx, BytesWritten: 78,
+		TCPStats: &record.TCPStats{RTTSum: 31, RTTCount: 1, Established: 1, Closed: 1},
+	}
+}
+
+func TestLinesShowTheFlow(t *testing.T) {
+	var out bytes.Buffer
+	led := ledger.New()
+	s := New(&out, led.Stage("s"))
+	failed := curl(0)
+	failed.BytesWritten, failed.ConnectErrno, failed.Dst = 0, 111, netip.MustParseAddr("2001:db8::1")
+	failed.TCPStats = &record.TCPStats{ConnectFailed: 2}
+	batch := []record.Point{point(t, failed), point(t, curl(1_490_000)), {Name: "dnsflow"}}
+	if err := s.Write(context.Background(), batch); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "TIME") {
+		t.Fatalf("want a heading and two flows:\n%s", out.String())
+	}
+	for i, want := range map[int]string{
+		1: "curl                 42  tcp  10.0.0.1:*            → 10.0.0.2:80            " +
+			"read 1.5MB   wrote 78B      rtt 31µs  1 opened  1 closed",
+		2: "→ [2001:db8::1]:80       read 0B      wrote 0B       2 failed (ECONNREFUSED)",
+	} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d:\n%s\nwant in it:\n%s", i, lines[i], want)
+		}
+	}
+	got := led.Snapshot()[0]
+	if got.In != 3 || got.Out != 2 || got.Dropped["not_shown"] != 1 {
+		t.Errorf("ledger %+v", got)
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("gone") }
+
+func TestWriteErrorIsCounted(t *testing.T) {
+	led := ledger.New()
+	s := New(broken{}, led.Stage("s"))
+	if err := s.Write(context.Background(), []record.Point{point(t, curl(1))}); err == nil {
+		t.Error("no error from a broken terminal")
+	}
+	if got := led.Snapshot()[0]; got.Dropped["write_error"] != 1 || got.Out != 0 {
+		t.Errorf("ledger %+v", got)
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0B", 999: "999B", 1000: "1.0kB", 1_490_000: "1.5MB", 5e13: "50.0TB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %s, want %s", n, got, want)
+		}
+	}
+}
