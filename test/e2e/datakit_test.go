@@ -119,3 +119,33 @@ func TestDataKitMisbehaves(t *testing.T) {
 		})
 	}
 }
+
+// What a DataKit server did not take before the collector ended is sent by the
+// next one.
+func TestDataKitRestart(t *testing.T) {
+	needs(t)
+	p := netlab.NewPair(t)
+	serveEcho(p.Server.Listen(t, "tcp", serverAddr))
+	server := fakedatakit.Start(t)
+	server.Down()
+	dir := t.TempDir()
+	args := []string{"--sink", "datakit", "--datakit-apiserver", server.URL(), "--state-dir", dir, "--interval", "1s"}
+	for run := range 2 {
+		c := start(t, args...)
+		for range 3 {
+			conn := p.Client.Dial(t, "tcp", serverAddr)
+			converse(t, conn, 10)
+			conn.Close()
+			time.Sleep(400 * time.Millisecond)
+		}
+		settle(t, p)
+		if run == 1 {
+			server.Up(t)
+			time.Sleep(time.Second)
+		}
+		c.Stop(t)
+	}
+	points := slices.DeleteFunc(server.Points(), func(q fakedatakit.Point) bool { return q.Tags["netns"] != p.Server.Tag })
+	equal(t, "tcp_closed", sumPoints(points, "tcp_closed"), 6)
+	checkOnceInOrder(t, points)
+}
