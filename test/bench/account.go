@@ -117,7 +117,8 @@ func (b *bench) watched(ctx context.Context, w workload, c *collector, p *progra
 		r.BPF += cost.LowNsPerRun * cost.RunsPerOp / 1e9 * w.per()
 		r.BPFMean += cost.NsPerRun * cost.RunsPerOp / 1e9 * w.per()
 	}
-	r.Collector = max(0, used) / s.ops * w.per()
+	// Below zero it says that it was not at rest when that was measured.
+	r.Collector = used / s.ops * w.per()
 	r.MapMB, err = mapMemory(c)
 	return s, err
 }

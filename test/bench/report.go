@@ -119,7 +119,12 @@ func rate(unit string, v float64) string {
 }
 
 // String is the mean with the single ratios behind it.
-func (r ratios) String() string { return fmt.Sprintf("%.3f (%s)", r.mean(), r.list()) }
+func (r ratios) String() string {
+	if len(r) == 0 {
+		return "not measured"
+	}
+	return fmt.Sprintf("%.3f (%s)", r.mean(), r.list())
+}
 
 func (r ratios) list() string {
 	var words []string
