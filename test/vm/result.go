@@ -70,7 +70,9 @@ func (r *result) take(e event) {
 	case "output":
 		r.output += e.Output
 	case passed, failed, skipped:
-		r.outcome = e.Action
+		if r.outcome != failed { // with -test.count one failure of many counts
+			r.outcome = e.Action
+		}
 		r.elapsed = time.Duration(e.Elapsed * float64(time.Second))
 	}
 }

@@ -37,6 +37,18 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+func TestCollectRepeated(t *testing.T) {
+	const events = `{"Action":"fail","Test":"TestA"}
+{"Action":"pass","Test":"TestA"}
+{"Action":"pass","Test":"TestB"}
+{"Action":"fail","Test":"TestB"}
+`
+	list, err := collect("p", strings.NewReader(events), 1)
+	if err != nil || len(list) != 2 || list[0].outcome != failed || list[1].outcome != failed {
+		t.Errorf("got %+v, %v", list, err)
+	}
+}
+
 // What no test accounts for is the package's failure: a panic in TestMain, a killed process.
 func TestCollectPackage(t *testing.T) {
 	const events = `{"Action":"output","Package":"p","Output":"panic: in TestMain\n"}`
