@@ -8,6 +8,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -X main.version=$(VERSION)
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 FUZZTIME ?= 10s
+SINK     ?= screen
 
 # Kernel objects are committed and compared byte for byte, so the compiler is pinned.
 CLANG        := clang-14
@@ -27,8 +28,8 @@ help: ## list the targets
 ##@ Use
 
 .PHONY: run
-run: build ## see this machine's flows, one JSON object a line (Ctrl-C ends)
-	$(SUDO) ./bin/weft run --loopback --interval 5s --sink stdout
+run: build ## see this machine's flows (Ctrl-C ends); SINK=stdout: as JSON lines
+	$(SUDO) ./bin/weft run --loopback --interval 5s --sink $(SINK)
 
 .PHONY: build
 build: ## build bin/weft, one static binary (needs Go only)
