@@ -51,7 +51,26 @@ func (p Program) Gauges() []ledger.Gauge {
 			_, d, err := p.Runs()
 			return orNaN(d.Seconds(), err)
 		},
+	}, {
+		Name: "bpf_program_missed_total", Labels: labels,
+		Help: "Events that came while the program ran on that CPU already, so that it did not run (Linux 5.12).",
+		Read: func() float64 {
+			n, err := p.missed()
+			return orNaN(float64(n), err)
+		},
 	}}
+}
+
+// missed is how often the kernel's recursion protection left the program out.
+func (p Program) missed() (uint64, error) {
+	if p.Prog == nil {
+		return 0, fmt.Errorf("program %s is not loaded", p.Name)
+	}
+	s, err := p.Prog.Stats()
+	if err != nil {
+		return 0, fmt.Errorf("read statistics of program %s: %w", p.Name, err)
+	}
+	return s.RecursionMisses, nil
 }
 
 // EnableRunStats makes the kernel count runs of all programs of the machine

@@ -23,11 +23,12 @@ type bpfConn struct {
 	Rport       uint16
 	Role        uint8
 	OwnerFrom   uint8
+	FinSent     uint8
+	Established uint8
+	_           [6]byte
 	OwnerStart  uint64
 	Born        uint64
 	ConnectNs   uint64
-	Established uint32
-	_           [4]byte
 	Slot        [2]struct {
 		_           structs.HostLayout
 		Rx          uint64
@@ -52,12 +53,13 @@ const (
 	bpfConnStatSTAT_UDP_NO_PEER      bpfConnStat = 6
 	bpfConnStatSTAT_PEERS_FULL       bpfConnStat = 7
 	bpfConnStatSTAT_LISTENERS_FULL   bpfConnStat = 8
-	bpfConnStatSTAT_SOCKS_ADDED      bpfConnStat = 9
-	bpfConnStatSTAT_SOCKS_REMOVED    bpfConnStat = 10
-	bpfConnStatSTAT_ACCEPTED         bpfConnStat = 11
-	bpfConnStatSTAT_UDP_BORN         bpfConnStat = 12
-	bpfConnStatSTAT_RESOLVED         bpfConnStat = 13
-	bpfConnStatSTAT_MAX              bpfConnStat = 14
+	bpfConnStatSTAT_ADOPTED          bpfConnStat = 9
+	bpfConnStatSTAT_SOCKS_ADDED      bpfConnStat = 10
+	bpfConnStatSTAT_SOCKS_REMOVED    bpfConnStat = 11
+	bpfConnStatSTAT_ACCEPTED         bpfConnStat = 12
+	bpfConnStatSTAT_UDP_BORN         bpfConnStat = 13
+	bpfConnStatSTAT_RESOLVED         bpfConnStat = 14
+	bpfConnStatSTAT_MAX              bpfConnStat = 15
 )
 
 type bpfFlowKey struct {
@@ -147,6 +149,8 @@ const (
 	bpfProgSeed                  = "seed"
 	bpfProgSnapshot              = "snapshot"
 	bpfProgSnapshotNofetch       = "snapshot_nofetch"
+	bpfProgTcpDestroyTp          = "tcp_destroy_tp"
+	bpfProgTcpDestroyTpNofetch   = "tcp_destroy_tp_nofetch"
 	bpfProgTcpStateFentry        = "tcp_state_fentry"
 	bpfProgTcpStateKprobe        = "tcp_state_kprobe"
 	bpfProgTcpStateTp            = "tcp_state_tp"
@@ -219,6 +223,8 @@ type bpfProgramSpecs struct {
 	Seed                  *ebpf.ProgramSpec `ebpf:"seed"`
 	Snapshot              *ebpf.ProgramSpec `ebpf:"snapshot"`
 	SnapshotNofetch       *ebpf.ProgramSpec `ebpf:"snapshot_nofetch"`
+	TcpDestroyTp          *ebpf.ProgramSpec `ebpf:"tcp_destroy_tp"`
+	TcpDestroyTpNofetch   *ebpf.ProgramSpec `ebpf:"tcp_destroy_tp_nofetch"`
 	TcpStateFentry        *ebpf.ProgramSpec `ebpf:"tcp_state_fentry"`
 	TcpStateKprobe        *ebpf.ProgramSpec `ebpf:"tcp_state_kprobe"`
 	TcpStateTp            *ebpf.ProgramSpec `ebpf:"tcp_state_tp"`
@@ -334,6 +340,8 @@ type bpfPrograms struct {
 	Seed                  *ebpf.Program `ebpf:"seed"`
 	Snapshot              *ebpf.Program `ebpf:"snapshot"`
 	SnapshotNofetch       *ebpf.Program `ebpf:"snapshot_nofetch"`
+	TcpDestroyTp          *ebpf.Program `ebpf:"tcp_destroy_tp"`
+	TcpDestroyTpNofetch   *ebpf.Program `ebpf:"tcp_destroy_tp_nofetch"`
 	TcpStateFentry        *ebpf.Program `ebpf:"tcp_state_fentry"`
 	TcpStateKprobe        *ebpf.Program `ebpf:"tcp_state_kprobe"`
 	TcpStateTp            *ebpf.Program `ebpf:"tcp_state_tp"`
@@ -360,6 +368,8 @@ func (p *bpfPrograms) Close() error {
 		p.Seed,
 		p.Snapshot,
 		p.SnapshotNofetch,
+		p.TcpDestroyTp,
+		p.TcpDestroyTpNofetch,
 		p.TcpStateFentry,
 		p.TcpStateKprobe,
 		p.TcpStateTp,

@@ -26,6 +26,18 @@ int BPF_PROG(tcp_state_tp_nofetch, struct sock *sk, int old, int new)
 	return on_state_typed(sk, old, new, DIRECT);
 }
 
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(tcp_destroy_tp, struct sock *sk)
+{
+	return on_destroy(sk, DIRECT | FETCH);
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(tcp_destroy_tp_nofetch, struct sock *sk)
+{
+	return on_destroy(sk, DIRECT);
+}
+
 SEC("fentry/tcp_set_state")
 int BPF_PROG(tcp_state_fentry, struct sock *sk, int new)
 {

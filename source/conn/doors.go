@@ -221,13 +221,13 @@ func tcpDoors() []door {
 	return []door{
 		{
 			name: "tp_btf inet_sock_set_state", attach: attachTracing,
-			cost:     "10 runs per connection (both ends), none per send or receive",
-			programs: []string{"tcp_state_tp"}, with: []string{"snapshot"},
+			cost:     "12 runs per connection (both ends), none per send or receive",
+			programs: []string{"tcp_state_tp", "tcp_destroy_tp"}, with: []string{"snapshot"},
 		},
 		{
 			name: "tp_btf inet_sock_set_state, plain stores", attach: attachTracing,
 			cost:     "as above; a socket that closes in the very moment of a snapshot may count twice",
-			programs: []string{"tcp_state_tp_nofetch"}, with: []string{"snapshot_nofetch"},
+			programs: []string{"tcp_state_tp_nofetch", "tcp_destroy_tp_nofetch"}, with: []string{"snapshot_nofetch"},
 		},
 		{
 			name: "fentry tcp_set_state", attach: attachTracing,

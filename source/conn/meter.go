@@ -60,6 +60,11 @@ func newMeter(led *ledger.Ledger, k *kernel, out *readout) *meter {
 	} {
 		led.AddGauge(probe.Map{Name: name, Map: k.base.Maps[name], Count: count}.Gauges()...)
 	}
+	led.AddGauge(ledger.Gauge{
+		Name: "conn_adopted_sockets_total",
+		Help: "Sockets whose first event was lost and that were taken in at a later one, with nothing lost.",
+		Read: func() float64 { return float64(k.stat(bpfConnStatSTAT_ADOPTED)) },
+	})
 	return m
 }
 

@@ -20,13 +20,14 @@ struct counters {
 
 struct conn {
 	struct owner owner;
-	u16 rport;
+	u16 rport; /* network order */
 	u8 role;
 	u8 owner_from;
+	u8 fin_sent;
+	u8 established;
 	u64 owner_start; /* start time of an OWNER_FILES owner */
 	u64 born;
 	u64 connect_ns;
-	u32 established;
 	/*
 	 * What has been reported is slot[claim & 1]. The snapshot writes its
 	 * new values into the other slot and then advances the claim with a
@@ -81,16 +82,21 @@ static __always_inline bool state_sent_fin(u32 state)
 	       state == ST_LAST_ACK || state == ST_TIME_WAIT;
 }
 
+static __always_inline u32 seq_overhead(const struct conn *e, u32 state)
+{
+	return (e->role == ROLE_CLIENT) + (e->fin_sent || state_sent_fin(state));
+}
+
 /*
- * Payload bytes. Read is what was delivered to the process: received less what
+ * Payload bytes; overhead is what our SYN and FIN take of the sequence space.
+ * Read is what was delivered to the process: received less what
  * it has not fetched yet. Written is what the kernel accepted from it:
  * acknowledged plus still queued. bytes_received counts the peer's FIN;
  * bytes_acked counts our FIN and, on the side that connected, our SYN
  * (kernel-lab.md). A live socket may move between two of these loads; their
  * order makes a result too small for now, never too large.
  */
-static __always_inline void counters_read(struct counters *c, struct sock *sk, u32 state, u8 role,
-					  const u32 how)
+static __always_inline void counters_read(struct counters *c, struct sock *sk, u32 overhead, const u32 how)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	u64 received = READ(how, tp, bytes_received);
@@ -98,7 +104,6 @@ static __always_inline void counters_read(struct counters *c, struct sock *sk, u
 	u64 acked = READ(how, tp, bytes_acked);
 	u32 una = READ(how, tp, snd_una);
 	u32 unacked = READ(how, tp, write_seq) - una;
-	u64 overhead = (role == ROLE_CLIENT) + state_sent_fin(state);
 	bool fin = READ(how, sk, __sk_common.skc_flags) & (1UL << SOCK_DONE);
 
 	if ((int)unread < 0)

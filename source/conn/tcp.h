@@ -33,7 +33,10 @@ static __always_inline void key_set_owner(struct flow_key *k, const struct conn 
 
 static __always_inline void owner_seen(struct conn *e, const u32 how)
 {
-	if (e->role != ROLE_SERVER || e->owner_from == OWNER_SEEN || in_kernel_thread(how))
+	if (e->owner_from == OWNER_SEEN || in_kernel_thread(how))
+		return;
+	/* Who connected keeps a socket; who closes an accepted one was its worker. */
+	if (e->role == ROLE_CLIENT && e->owner_from != OWNER_NONE)
 		return;
 	if (e->owner_from == OWNER_NONE)
 		count(STAT_RESOLVED, 1);
@@ -71,13 +74,39 @@ static __always_inline void on_syn_sent(struct sock *sk, const u32 how)
 	sock_add((u64)sk, &c, BPF_ANY);
 }
 
+/*
+ * A program does not run when its event comes in a softirq that interrupts a
+ * run of the same program on this CPU (recursion protection). A socket whose
+ * first event was lost so is taken in at its next one; all its counters are in
+ * tcp_sock anyway. Those older than the collector have been seeded.
+ */
+static __always_inline struct conn *adopt(struct sock *sk, const u32 how)
+{
+	struct conn c = {.established = 1};
+	u64 key = (u64)sk;
+
+	if (!peer_wanted(sk, how))
+		return NULL;
+	c.role = listener_find(netns_of(sk, how), local_port(sk, how)) ? ROLE_SERVER : ROLE_CLIENT;
+	c.rport = READ(how, sk, __sk_common.skc_dport);
+	c.born = bpf_ktime_get_ns();
+	c.claim = c.born << 16;
+	if (!sock_add(key, &c, BPF_NOEXIST))
+		return NULL;
+	count(STAT_ACCEPTED, 1);
+	count(STAT_ADOPTED, 1);
+	return bpf_map_lookup_elem(&socks, &key);
+}
+
 static __always_inline void on_connected(struct sock *sk, const u32 how)
 {
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
 
-	if (!e)
+	if (!e) {
+		adopt(sk, how);
 		return;
+	}
 	e->rport = READ(how, sk, __sk_common.skc_dport);
 	e->connect_ns = bpf_ktime_get_ns() - e->born;
 	e->established = 1;
@@ -124,14 +153,26 @@ static __always_inline void on_closing(struct sock *sk, const u32 how)
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
 
-	if (e)
-		owner_seen(e, how);
+	if (!e)
+		e = adopt(sk, how);
+	if (!e)
+		return;
+	e->fin_sent = 1;
+	owner_seen(e, how);
 }
 
-static __always_inline void on_untracked(struct sock *sk, u32 old, const u32 how)
+/* A socket without an entry: lost its events, or is an orphan older than us. */
+static __always_inline struct conn *on_unknown(struct sock *sk, u32 old, const u32 how)
 {
-	if (old != ST_SYN_RECV && old != ST_SYN_SENT && old != ST_CLOSE && peer_wanted(sk, how))
+	struct conn *e = NULL;
+
+	if (old == ST_SYN_RECV || old == ST_SYN_SENT || old == ST_CLOSE || !peer_wanted(sk, how))
+		return NULL;
+	if (old == ST_ESTABLISHED || old == ST_CLOSE_WAIT)
+		e = adopt(sk, how);
+	if (!e)
 		count(STAT_UNTRACKED, 1);
+	return e;
 }
 
 /* What the socket did since the last snapshot, as a row's contribution. */
@@ -139,9 +180,13 @@ static __always_inline void close_val(struct flow_val *v, struct flow_key *k, st
 				      struct conn *e, const u32 how)
 {
 	u64 claim = how & FETCH ? __sync_lock_test_and_set(&e->claim, CLAIM_CLOSED) : e->claim;
-	struct counters cur = {.established = e->established};
+	struct counters cur = {};
 
-	counters_read(&cur, sk, old, e->role, how);
+	/* The event that said so was lost (see adopt). */
+	if (old != ST_SYN_SENT && old != ST_CLOSE)
+		e->established = 1;
+	cur.established = e->established;
+	counters_read(&cur, sk, seq_overhead(e, old), how);
 	val_from_delta(v, sk, e, &cur, &e->slot[claim & 1], how);
 	if (cur.established) {
 		v->closed = 1;
@@ -160,10 +205,10 @@ static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
 	struct flow_key k = {.proto = WEFT_PROTO_TCP};
 	struct flow_val v = {};
 
-	if (!e) {
-		on_untracked(sk, old, how);
+	if (!e)
+		e = on_unknown(sk, old, how);
+	if (!e)
 		return;
-	}
 	/* Without an error only the process itself can have aborted it. */
 	if ((old == ST_ESTABLISHED || old == ST_CLOSE_WAIT) && !READ(how, sk, sk_err))
 		owner_seen(e, how);
@@ -197,6 +242,20 @@ static __always_inline int on_state(struct sock *sk, u32 old, u32 new, const u32
 	} else if (new == ST_LISTEN) {
 		on_listen(sk, how);
 	}
+	return 0;
+}
+
+/* The socket is freed: normally closed long since, unless that event was lost. */
+static __always_inline int on_destroy(struct sock *sk, const u32 how)
+{
+	u64 key = (u64)sk;
+	struct tcp_sock *tp;
+
+	if (!bpf_map_lookup_elem(&socks, &key))
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		on_close((struct sock *)tp, ST_CLOSE, how);
 	return 0;
 }
 

@@ -36,9 +36,9 @@ static __always_inline bool counters_moved(const struct counters *a, const struc
 
 /* A live socket's counters; they never go back (see counters_read). */
 static __always_inline void counters_live(struct counters *cur, const struct counters *last, struct sock *sk,
-					  u32 state, u8 role)
+					  u32 overhead)
 {
-	counters_read(cur, sk, state, role, PROBE);
+	counters_read(cur, sk, overhead, PROBE);
 	cur->established = 1;
 	if (cur->tx < last->tx)
 		cur->tx = last->tx;
@@ -70,7 +70,7 @@ static __always_inline int snapshot_one(u64 key, const u32 how)
 	}
 	if (!e->established || e->role == ROLE_LISTENER || claim == CLAIM_CLOSED)
 		return 0;
-	counters_live(&cur, &last, sk, state, e->role);
+	counters_live(&cur, &last, sk, seq_overhead(e, state));
 	if (!counters_moved(&cur, &last))
 		return 0;
 	val_from_delta(&v, sk, e, &cur, &last, PROBE);
@@ -163,7 +163,7 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	c.born = bpf_ktime_get_ns();
 	c.claim = c.born << 16;
-	counters_read(&c.slot[0], sk, state, c.role, PROBE);
+	counters_read(&c.slot[0], sk, seq_overhead(&c, state), PROBE);
 	c.slot[0].established = c.established;
 	sock_add(key, &c, BPF_NOEXIST);
 }
@@ -203,7 +203,7 @@ static __always_inline int seed_one(struct task_struct *task, struct file *file)
 		seed_conn(sk, state, &o, start);
 	} else {
 		e = bpf_map_lookup_elem(&socks, &key);
-		if (e && e->role == ROLE_SERVER)
+		if (e && e->role != ROLE_LISTENER)
 			seed_owner(e, &o, start);
 	}
 	return 0;
