@@ -53,13 +53,14 @@ const (
 	bpfConnStatSTAT_UDP_NO_PEER      bpfConnStat = 6
 	bpfConnStatSTAT_PEERS_FULL       bpfConnStat = 7
 	bpfConnStatSTAT_LISTENERS_FULL   bpfConnStat = 8
-	bpfConnStatSTAT_ADOPTED          bpfConnStat = 9
-	bpfConnStatSTAT_SOCKS_ADDED      bpfConnStat = 10
-	bpfConnStatSTAT_SOCKS_REMOVED    bpfConnStat = 11
-	bpfConnStatSTAT_ACCEPTED         bpfConnStat = 12
-	bpfConnStatSTAT_UDP_BORN         bpfConnStat = 13
-	bpfConnStatSTAT_RESOLVED         bpfConnStat = 14
-	bpfConnStatSTAT_MAX              bpfConnStat = 15
+	bpfConnStatSTAT_RACED            bpfConnStat = 9
+	bpfConnStatSTAT_ADOPTED          bpfConnStat = 10
+	bpfConnStatSTAT_SOCKS_ADDED      bpfConnStat = 11
+	bpfConnStatSTAT_SOCKS_REMOVED    bpfConnStat = 12
+	bpfConnStatSTAT_ACCEPTED         bpfConnStat = 13
+	bpfConnStatSTAT_UDP_BORN         bpfConnStat = 14
+	bpfConnStatSTAT_RESOLVED         bpfConnStat = 15
+	bpfConnStatSTAT_MAX              bpfConnStat = 16
 )
 
 type bpfFlowKey struct {
@@ -136,6 +137,7 @@ type bpfUdpRole struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	bpfMapBusy                   = "busy"
 	bpfMapFlows                  = "flows"
 	bpfMapFlowsA                 = "flows_a"
 	bpfMapFlowsB                 = "flows_b"
@@ -250,6 +252,7 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
+	Busy      *ebpf.MapSpec `ebpf:"busy"`
 	Flows     *ebpf.MapSpec `ebpf:"flows"`
 	FlowsA    *ebpf.MapSpec `ebpf:"flows_a"`
 	FlowsB    *ebpf.MapSpec `ebpf:"flows_b"`
@@ -294,6 +297,7 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
+	Busy      *ebpf.Map `ebpf:"busy"`
 	Flows     *ebpf.Map `ebpf:"flows"`
 	FlowsA    *ebpf.Map `ebpf:"flows_a"`
 	FlowsB    *ebpf.Map `ebpf:"flows_b"`
@@ -308,6 +312,7 @@ type bpfMaps struct {
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
+		m.Busy,
 		m.Flows,
 		m.FlowsA,
 		m.FlowsB,

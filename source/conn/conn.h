@@ -54,6 +54,7 @@ enum conn_stat {
 	STAT_UDP_NO_PEER,      /* datagrams whose peer no door could tell */
 	STAT_PEERS_FULL,       /* peers not remembered: the peer table was full */
 	STAT_LISTENERS_FULL,   /* listeners not remembered: the table was full */
+	STAT_RACED,	       /* closes that a snapshot may have counted too (before 5.12) */
 	STAT_ADOPTED,	       /* sockets taken in late: their first event was lost */
 	STAT_SOCKS_ADDED,      /* entries made in socks */
 	STAT_SOCKS_REMOVED,    /* entries deleted from socks */

@@ -225,19 +225,19 @@ func tcpDoors() []door {
 			programs: []string{"tcp_state_tp", "tcp_destroy_tp"}, with: []string{"snapshot"},
 		},
 		{
-			name: "tp_btf inet_sock_set_state, plain stores", attach: attachTracing,
-			cost:     "as above; a socket that closes in the very moment of a snapshot may count twice",
+			name: "tp_btf inet_sock_set_state, map locks", attach: attachTracing,
+			cost:     "as above, and two map operations more per close (before Linux 5.12)",
 			programs: []string{"tcp_state_tp_nofetch", "tcp_destroy_tp_nofetch"}, with: []string{"snapshot_nofetch"},
 		},
 		{
 			name: "fentry tcp_set_state", attach: attachTracing,
 			cost:     "as above, plus a walk of the file tables per interval to see new listeners",
-			programs: []string{"tcp_state_fentry"}, with: []string{"snapshot_nofetch"},
+			programs: []string{"tcp_state_fentry"}, with: []string{"snapshot"},
 		},
 		{
 			name: "kprobe tcp_set_state", attach: attachKprobe,
 			cost:     "as above at the price of a kprobe, plus a walk of the file tables per interval",
-			programs: []string{"tcp_state_kprobe"}, with: []string{"snapshot_nofetch"},
+			programs: []string{"tcp_state_kprobe"}, with: []string{"snapshot"},
 		},
 	}
 }

@@ -204,8 +204,22 @@ func exchange(t *testing.T, network, addr string, ask, reply int) {
 	}
 }
 
-// settle waits until the kernel has closed what the test has closed.
-func settle() { time.Sleep(150 * time.Millisecond) }
+// settle waits until the kernel has closed what the test has closed, also in
+// an emulated machine.
+func settle() { time.Sleep(400 * time.Millisecond) }
+
+// await waits until the rows so far fulfil done, at most ten seconds.
+func (b *bench) await(done func(rows []*record.Netflow) bool) {
+	for range 100 {
+		b.mu.Lock()
+		ok := done(b.rows)
+		b.mu.Unlock()
+		if ok {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
 
 // serveInheritedConnection is the worker: it echoes on descriptor 3 and exits.
 func serveInheritedConnection() {

@@ -65,6 +65,11 @@ func newMeter(led *ledger.Ledger, k *kernel, out *readout) *meter {
 		Help: "Sockets whose first event was lost and that were taken in at a later one, with nothing lost.",
 		Read: func() float64 { return float64(k.stat(bpfConnStatSTAT_ADOPTED)) },
 	})
+	led.AddGauge(ledger.Gauge{
+		Name: "conn_raced_closes_total",
+		Help: "Closes that a snapshot may have counted too, on kernels before 5.12.",
+		Read: func() float64 { return float64(k.stat(bpfConnStatSTAT_RACED)) },
+	})
 	return m
 }
 

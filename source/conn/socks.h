@@ -43,6 +43,40 @@ struct conn {
 #define CLAIM_CLOSED ~0ULL
 
 /*
+ * busy: sockets whose reported counters are being moved on by a snapshot or a
+ * close, on kernels without atomics that return a value. The insert is the
+ * lock, the delete its release; it holds a handful of entries.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64);
+	__type(value, u8);
+} busy SEC(".maps");
+
+/*
+ * Tries a bounded time, since the holder may be what this softirq interrupted;
+ * then the close may be counted twice, and STAT_RACED says so.
+ */
+static __always_inline void busy_take(u64 sk, const u32 how)
+{
+	u8 one = 1;
+
+	if (how & FETCH)
+		return;
+	for (int i = 0; i < 256; i++)
+		if (bpf_map_update_elem(&busy, &sk, &one, BPF_NOEXIST) == 0)
+			return;
+	count(STAT_RACED, 1);
+}
+
+static __always_inline void busy_drop(u64 sk, const u32 how)
+{
+	if (!(how & FETCH))
+		bpf_map_delete_elem(&busy, &sk);
+}
+
+/*
  * socks: live TCP sockets by the address of their struct sock. Inserted when a
  * socket listens, connects or is established, and by the seed for those older
  * than the collector; deleted at TCP_CLOSE; the snapshot deletes entries whose

@@ -212,6 +212,7 @@ static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
 	/* Without an error only the process itself can have aborted it. */
 	if ((old == ST_ESTABLISHED || old == ST_CLOSE_WAIT) && !READ(how, sk, sk_err))
 		owner_seen(e, how);
+	busy_take(key, how);
 	close_val(&v, &k, sk, old, e, how);
 	key_from_sock(&k, sk, how);
 	k.lport = local_port(sk, how);
@@ -219,6 +220,7 @@ static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
 	if (e->owner_from == OWNER_NONE)
 		count(STAT_RESOLVED, 1);
 	sock_del(key);
+	busy_drop(key, how);
 	if (key_wanted(&k))
 		flow_add(&k, &v);
 }

@@ -43,8 +43,10 @@ func countExchanges(t *testing.T, b *bench, network, listenAddr, dialHost string
 	for range conns {
 		exchange(t, "tcp", fmt.Sprintf("%s:%d", dialHost, port), ask, reply)
 	}
-	settle()
-	settle()
+	b.await(func(rows []*record.Netflow) bool {
+		return total(rows, client(port)).Closed >= conns && total(rows, server(port)).Closed >= conns
+	})
+	settle() // more than that would be too many
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for side, match := range map[string]func(*record.Netflow) bool{"client": client(port), "server": server(port)} {

@@ -46,33 +46,21 @@ static __always_inline void counters_live(struct counters *cur, const struct cou
 		cur->rx = last->rx;
 }
 
-/* One entry of socks: reports what has moved since the last snapshot. */
-static __always_inline int snapshot_one(u64 key, const u32 how)
+/* Reports what a live socket has done since the last snapshot. */
+static __always_inline void snapshot_conn(struct sock *sk, struct conn *e, u32 state, const u32 how)
 {
-	/* Looked up again: the iterator's own pointer takes no variable index. */
-	struct conn *e = bpf_map_lookup_elem(&socks, &key);
-	struct sock *sk = (struct sock *)key;
-	struct counters cur = {}, last;
 	struct flow_key k = {.proto = WEFT_PROTO_TCP};
+	struct counters cur = {}, last;
 	struct flow_val v = {};
-	u32 state;
-	u64 claim;
+	u64 claim = e->claim;
 
-	if (!e)
-		return 0;
-	claim = e->claim;
 	last = e->slot[claim & 1];
-	state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	if (entry_stale(sk, e, state)) {
-		sock_del(key);
-		count(STAT_STALE, 1);
-		return 0;
-	}
-	if (!e->established || e->role == ROLE_LISTENER || claim == CLAIM_CLOSED)
-		return 0;
+	if (claim == CLAIM_CLOSED)
+		return;
 	counters_live(&cur, &last, sk, seq_overhead(e, state));
-	if (!counters_moved(&cur, &last))
-		return 0;
+	/* A FIN that came between the loads would count as a byte. */
+	if (!counters_moved(&cur, &last) || state != BPF_CORE_READ(sk, __sk_common.skc_state))
+		return;
 	val_from_delta(&v, sk, e, &cur, &last, PROBE);
 	key_from_sock(&k, sk, PROBE);
 	k.lport = local_port(sk, PROBE);
@@ -81,9 +69,34 @@ static __always_inline int snapshot_one(u64 key, const u32 how)
 	if (!(how & FETCH))
 		e->claim = claim + 1;
 	else if (__sync_val_compare_and_swap(&e->claim, claim, claim + 1) != claim)
-		return 0; /* closed meanwhile: the close reports it all */
+		return; /* closed meanwhile: the close reports it all */
 	if (key_wanted(&k))
 		flow_add(&k, &v);
+}
+
+/* One entry of socks. */
+static __always_inline int snapshot_one(u64 key, const u32 how)
+{
+	/* Looked up again: the iterator's own pointer takes no variable index. */
+	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+	struct sock *sk = (struct sock *)key;
+	u32 state;
+
+	if (!e)
+		return 0;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (entry_stale(sk, e, state)) {
+		sock_del(key);
+		count(STAT_STALE, 1);
+		return 0;
+	}
+	if (!e->established || e->role == ROLE_LISTENER || state == ST_CLOSE)
+		return 0;
+	busy_take(key, how);
+	/* The lock may have come after the close: then the entry is gone. */
+	if (how & FETCH || bpf_map_lookup_elem(&socks, &key) == e)
+		snapshot_conn(sk, e, state, how);
+	busy_drop(key, how);
 	return 0;
 }
 
