@@ -82,7 +82,7 @@ static __always_inline void busy_drop(u64 sk, const u32 how)
  * than the collector; deleted at TCP_CLOSE; the snapshot deletes entries whose
  * socket had gone (a seed that raced with a close). Full: STAT_SOCKS_FULL; the
  * connection then shows up as STAT_UNTRACKED when it closes. A preallocated
- * hash costs half of sk_storage here: docs/decisions/0003.
+ * hash costs half of sk_storage here: docs/decisions/0004.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
