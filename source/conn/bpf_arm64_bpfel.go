@@ -17,28 +17,20 @@ type bpfConn struct {
 	_     structs.HostLayout
 	Owner struct {
 		_    structs.HostLayout
-		Pid  uint32
 		Comm [16]int8
+		Pid  uint32
+		_    [4]byte
 	}
 	Rport       uint16
 	Role        uint8
 	OwnerFrom   uint8
 	FinSent     uint8
 	Established uint8
-	_           [6]byte
-	OwnerStart  uint64
+	_           [2]byte
+	Connect16ns uint32
+	OwnerStart  uint32
 	Born        uint64
-	ConnectNs   uint64
-	Slot        [2]struct {
-		_           structs.HostLayout
-		Rx          uint64
-		Tx          uint64
-		Retrans     uint32
-		SegsIn      uint32
-		SegsOut     uint32
-		Established uint32
-	}
-	Claim uint64
+	Claim       uint64
 }
 
 type bpfConnStat uint32
@@ -74,7 +66,7 @@ type bpfFlowKey struct {
 	ConnectErrno uint16
 	Proto        uint8
 	Incoming     uint8
-	Comm         [16]int8
+	Name         uint32
 }
 
 type bpfFlowVal struct {
@@ -83,25 +75,28 @@ type bpfFlowVal struct {
 	TxBytes     uint64
 	RxPkts      uint64
 	TxPkts      uint64
-	Retrans     uint64
 	RttUs       uint64
 	RttvarUs    uint64
-	RttN        uint64
-	Established uint64
-	Closed      uint64
-	Failed      uint64
 	ConnectNs   uint64
-	ConnectN    uint64
+	RttN        uint32
+	ConnectN    uint32
+	Established uint32
+	Closed      uint32
+	Failed      uint32
+	Retrans     uint32
+	Comm        [16]int8
 }
 
 type bpfListener struct {
 	_     structs.HostLayout
 	Owner struct {
 		_    structs.HostLayout
-		Pid  uint32
 		Comm [16]int8
+		Pid  uint32
+		_    [4]byte
 	}
 	Sockets uint32
+	_       [4]byte
 	Start   uint64
 }
 
@@ -117,6 +112,19 @@ type bpfPeer struct {
 	Port  uint16
 	Known uint8
 	_     [1]byte
+}
+
+type bpfReported struct {
+	_    structs.HostLayout
+	Slot [2]struct {
+		_           structs.HostLayout
+		Rx          uint64
+		Tx          uint64
+		Retrans     uint32
+		SegsIn      uint32
+		SegsOut     uint32
+		Established uint32
+	}
 }
 
 type bpfUdpArgs struct {
@@ -143,6 +151,7 @@ const (
 	bpfMapFlowsB                 = "flows_b"
 	bpfMapListeners              = "listeners"
 	bpfMapPeers                  = "peers"
+	bpfMapReported               = "reported"
 	bpfMapSocks                  = "socks"
 	bpfMapStats                  = "stats"
 	bpfMapUdpArgs                = "udp_args"
@@ -258,6 +267,7 @@ type bpfMapSpecs struct {
 	FlowsB    *ebpf.MapSpec `ebpf:"flows_b"`
 	Listeners *ebpf.MapSpec `ebpf:"listeners"`
 	Peers     *ebpf.MapSpec `ebpf:"peers"`
+	Reported  *ebpf.MapSpec `ebpf:"reported"`
 	Socks     *ebpf.MapSpec `ebpf:"socks"`
 	Stats     *ebpf.MapSpec `ebpf:"stats"`
 	UdpArgs   *ebpf.MapSpec `ebpf:"udp_args"`
@@ -303,6 +313,7 @@ type bpfMaps struct {
 	FlowsB    *ebpf.Map `ebpf:"flows_b"`
 	Listeners *ebpf.Map `ebpf:"listeners"`
 	Peers     *ebpf.Map `ebpf:"peers"`
+	Reported  *ebpf.Map `ebpf:"reported"`
 	Socks     *ebpf.Map `ebpf:"socks"`
 	Stats     *ebpf.Map `ebpf:"stats"`
 	UdpArgs   *ebpf.Map `ebpf:"udp_args"`
@@ -318,6 +329,7 @@ func (m *bpfMaps) Close() error {
 		m.FlowsB,
 		m.Listeners,
 		m.Peers,
+		m.Reported,
 		m.Socks,
 		m.Stats,
 		m.UdpArgs,

@@ -30,17 +30,22 @@ struct flow_key {
 	u16 connect_errno;
 	u8 proto;
 	u8 incoming;
-	char comm[16];
+	u32 name; /* hash of the process name, which stands in the value */
 };
 
-/* A flow row's sums since the last read-out. */
+/*
+ * A flow row's sums since the last read-out. What is added to comes first: a
+ * row is cold in the cache, so each line of it that is touched costs.
+ */
 struct flow_val {
 	u64 rx_bytes, tx_bytes;
 	u64 rx_pkts, tx_pkts;
-	u64 retrans;
-	u64 rtt_us, rttvar_us, rtt_n;
-	u64 established, closed, failed;
-	u64 connect_ns, connect_n;
+	u64 rtt_us, rttvar_us;
+	u64 connect_ns;
+	u32 rtt_n, connect_n;
+	u32 established, closed;
+	u32 failed, retrans;
+	char comm[16];
 };
 
 /* Per-CPU counters, read by Go. */

@@ -60,6 +60,7 @@ func loadKernel(maxSockets, maxFlows int) (*kernel, error) {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
 	size(spec.Maps["socks"], maxSockets)
+	size(spec.Maps["reported"], maxSockets)
 	for _, name := range []string{"flows_a", "flows_b"} {
 		size(spec.Maps[name], maxFlows)
 	}

@@ -4,6 +4,7 @@
 #define WEFT_FLOWS_H
 
 #include "conn.h"
+#include "owner.h"
 
 struct flow_table {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -160,6 +161,16 @@ static __always_inline void val_add(struct flow_val *to, const struct flow_val *
 		__sync_fetch_and_add(&to->connect_ns, v->connect_ns);
 		__sync_fetch_and_add(&to->connect_n, v->connect_n);
 	}
+}
+
+/* The process of a row. */
+static __always_inline void row_owner(struct flow_key *k, struct flow_val *v, const struct owner *o)
+{
+	const u64 *w = (const u64 *)v->comm;
+
+	__builtin_memcpy(v->comm, o->comm, sizeof(v->comm));
+	k->pid = o->pid;
+	k->name = (w[0] * 0x9e3779b97f4a7c15ULL ^ w[1] * 0xc2b2ae3d27d4eb4fULL) >> 32;
 }
 
 /* Adds a contribution to its row; the caller has completed the key. */

@@ -8,8 +8,8 @@
 #define PF_KTHREAD 0x00200000
 
 struct owner {
+	char comm[16] __attribute__((aligned(8)));
 	u32 pid;
-	char comm[16];
 };
 
 struct listener_key {
@@ -41,8 +41,16 @@ static __always_inline void owner_of_task(struct owner *o, struct task_struct *t
 {
 	struct task_struct *leader = READ(how, t, group_leader);
 
+	const u64 *comm = (const u64 *)__builtin_preserve_access_index(&leader->comm);
+	u64 *to = (u64 *)o->comm;
+
 	o->pid = READ(how, t, tgid);
-	bpf_probe_read_kernel(&o->comm, sizeof(o->comm), __builtin_preserve_access_index(&leader->comm));
+	if (how & DIRECT) {
+		to[0] = comm[0];
+		to[1] = comm[1];
+	} else {
+		bpf_probe_read_kernel(to, sizeof(o->comm), comm);
+	}
 }
 
 /* The helper that returns a typed task came with 5.11, atomics with 5.12. */

@@ -77,7 +77,7 @@ func flowOf(k *bpfFlowKey, v *bpfFlowVal) *record.Netflow {
 			Src: netip.AddrFrom16(k.Laddr).Unmap(), Dst: netip.AddrFrom16(k.Raddr).Unmap(),
 			SrcPort: record.Port(k.Lport), DstPort: record.Port(k.Rport),
 			Transport: record.Transport(k.Proto), Direction: record.Direction(k.Incoming),
-			PID: k.Pid, Comm: comm(k.Comm[:]), NetNS: k.Netns, ConnectErrno: k.ConnectErrno,
+			PID: k.Pid, Comm: comm(v.Comm[:]), NetNS: k.Netns, ConnectErrno: k.ConnectErrno,
 		},
 		BytesRead: int64(v.RxBytes), BytesWritten: int64(v.TxBytes),
 		PacketsRead: int64(v.RxPkts), PacketsWritten: int64(v.TxPkts),

@@ -4,7 +4,6 @@
 #define WEFT_SOCKS_H
 
 #include "flows.h"
-#include "owner.h"
 
 #define SOCK_DONE 1 /* enum sock_flags: the peer's FIN has been received */
 
@@ -25,22 +24,55 @@ struct conn {
 	u8 owner_from;
 	u8 fin_sent;
 	u8 established;
-	u64 owner_start; /* start time of an OWNER_FILES owner */
+	u32 connect_16ns;
+	u32 owner_start; /* start time of an OWNER_FILES owner, in units of 2^24 ns */
 	u64 born;
-	u64 connect_ns;
 	/*
-	 * What has been reported is slot[claim & 1]. The snapshot writes its
-	 * new values into the other slot and then advances the claim with a
-	 * compare-and-swap; the close takes the claim away with a swap. So
-	 * each byte is reported once, whoever comes first. The upper bits are
-	 * the entry's birth: an element that was reused for another socket
-	 * meanwhile makes the compare-and-swap fail.
+	 * What has been reported is nothing when the lower 16 bits are zero, else
+	 * slot[claim & 1] of the socket's entry in reported. The snapshot writes
+	 * its new values into the other slot and then advances the claim with a
+	 * compare-and-swap; the close takes the claim away with a swap. So each
+	 * byte is reported once, whoever comes first. The upper bits are the
+	 * entry's birth: an element that was reused for another socket meanwhile
+	 * makes the compare-and-swap fail.
 	 */
-	struct counters slot[2];
 	u64 claim;
 };
 
+#define CLAIM_COUNT 0xffff
+
 #define CLAIM_CLOSED ~0ULL
+
+struct reported {
+	struct counters slot[2];
+};
+
+/*
+ * reported: what snapshots have reported of sockets that live long, apart from
+ * socks so that short connections touch less memory. Inserted by the snapshot
+ * and the seed, deleted at TCP_CLOSE. As large as socks, so never full first.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__type(key, u64);
+	__type(value, struct reported);
+} reported SEC(".maps");
+
+/* What has been reported of a socket at this claim. */
+static __always_inline void counters_reported(struct counters *last, u64 sk, u64 claim)
+{
+	struct reported *r;
+	u64 slot = claim & 1;
+
+	if (!(claim & CLAIM_COUNT))
+		return;
+	r = bpf_map_lookup_elem(&reported, &sk);
+	if (!r)
+		return;
+	barrier_var(slot); /* or the compiler indexes before the check */
+	*last = r->slot[slot];
+}
 
 /*
  * busy: sockets whose reported counters are being moved on by a snapshot or a
@@ -171,8 +203,8 @@ static __always_inline void val_from_delta(struct flow_val *v, struct sock *sk, 
 		v->rttvar_us = READ(how, tp, mdev_us) >> 2;
 		v->rtt_n = 1;
 	}
-	if (v->established && e->connect_ns) {
-		v->connect_ns = e->connect_ns;
+	if (v->established && e->connect_16ns) {
+		v->connect_ns = (u64)e->connect_16ns << 4;
 		v->connect_n = 1;
 	}
 }

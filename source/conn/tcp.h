@@ -14,21 +14,18 @@
 #define ECANCELED 125
 
 /* Process of a row; an accepted socket without a known worker has its listener's. */
-static __always_inline void key_set_owner(struct flow_key *k, const struct conn *e)
+static __always_inline void row_set_owner(struct flow_key *k, struct flow_val *v, const struct conn *e)
 {
 	struct listener *l;
 
 	k->incoming = e->role == ROLE_SERVER;
 	if (e->owner_from != OWNER_NONE) {
-		k->pid = e->owner.pid;
-		__builtin_memcpy(k->comm, e->owner.comm, sizeof(k->comm));
+		row_owner(k, v, &e->owner);
 		return;
 	}
 	l = listener_find(k->netns, k->lport);
-	if (l) {
-		k->pid = l->owner.pid;
-		__builtin_memcpy(k->comm, l->owner.comm, sizeof(k->comm));
-	}
+	if (l)
+		row_owner(k, v, &l->owner);
 }
 
 static __always_inline void owner_seen(struct conn *e, const u32 how)
@@ -102,13 +99,15 @@ static __always_inline void on_connected(struct sock *sk, const u32 how)
 {
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
+	u64 waited;
 
 	if (!e) {
 		adopt(sk, how);
 		return;
 	}
 	e->rport = READ(how, sk, __sk_common.skc_dport);
-	e->connect_ns = bpf_ktime_get_ns() - e->born;
+	waited = (bpf_ktime_get_ns() - e->born) >> 4;
+	e->connect_16ns = waited >> 32 ? ~0U : waited;
 	e->established = 1;
 }
 
@@ -180,14 +179,18 @@ static __always_inline void close_val(struct flow_val *v, struct flow_key *k, st
 				      struct conn *e, const u32 how)
 {
 	u64 claim = how & FETCH ? __sync_lock_test_and_set(&e->claim, CLAIM_CLOSED) : e->claim;
-	struct counters cur = {};
+	struct counters cur = {}, last = {};
+	u64 key = (u64)sk;
 
+	counters_reported(&last, key, claim);
 	/* The event that said so was lost (see adopt). */
 	if (old != ST_SYN_SENT && old != ST_CLOSE)
 		e->established = 1;
 	cur.established = e->established;
 	counters_read(&cur, sk, seq_overhead(e, old), how);
-	val_from_delta(v, sk, e, &cur, &e->slot[claim & 1], how);
+	val_from_delta(v, sk, e, &cur, &last, how);
+	if (claim & CLAIM_COUNT)
+		bpf_map_delete_elem(&reported, &key);
 	if (cur.established) {
 		v->closed = 1;
 	} else {
@@ -216,7 +219,7 @@ static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
 	close_val(&v, &k, sk, old, e, how);
 	key_from_sock(&k, sk, how);
 	k.lport = local_port(sk, how);
-	key_set_owner(&k, e);
+	row_set_owner(&k, &v, e);
 	if (e->owner_from == OWNER_NONE)
 		count(STAT_RESOLVED, 1);
 	sock_del(key);

@@ -135,8 +135,7 @@ static __always_inline void udp_seed(struct sock *sk)
 }
 
 /* Completes the key and counts one call that moved bytes. */
-static __always_inline void udp_add(struct flow_key *k, struct sock *sk, const struct flow_val *v,
-				    const u32 how)
+static __always_inline void udp_add(struct flow_key *k, struct sock *sk, struct flow_val *v, const u32 how)
 {
 	struct owner o = {};
 
@@ -149,8 +148,7 @@ static __always_inline void udp_add(struct flow_key *k, struct sock *sk, const s
 	if (addr_is_zero(k->raddr))
 		count(STAT_UDP_NO_PEER, 1);
 	owner_current(&o, how);
-	k->pid = o.pid;
-	__builtin_memcpy(k->comm, o.comm, sizeof(k->comm));
+	row_owner(k, v, &o);
 	flow_add(k, v);
 }
 

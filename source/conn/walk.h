@@ -46,17 +46,54 @@ static __always_inline void counters_live(struct counters *cur, const struct cou
 		cur->rx = last->rx;
 }
 
+/* Writes the slot that the next claim will point to. */
+static __always_inline bool counters_propose(u64 sk, u64 claim, u64 next, const struct counters *cur)
+{
+	struct reported first = {.slot = {*cur, *cur}};
+	u64 slot = next & 1;
+	struct reported *r;
+
+	if (!(claim & CLAIM_COUNT))
+		return bpf_map_update_elem(&reported, &sk, &first, BPF_ANY) == 0;
+	r = bpf_map_lookup_elem(&reported, &sk);
+	if (!r)
+		return false;
+	barrier_var(slot);
+	r->slot[slot] = *cur;
+	return true;
+}
+
+/* Moves the claim on; false when the socket was closed meanwhile. */
+static __always_inline bool counters_claim(struct conn *e, u64 sk, u64 claim, const struct counters *cur,
+					   const u32 how)
+{
+	/* The count never comes back to zero, which means nothing reported. */
+	u64 next = (claim & CLAIM_COUNT) == CLAIM_COUNT ? claim - 1 : claim + 1;
+
+	if (!counters_propose(sk, claim, next, cur))
+		return false;
+	if (!(how & FETCH)) {
+		e->claim = next;
+		return true;
+	}
+	if (__sync_val_compare_and_swap(&e->claim, claim, next) == claim)
+		return true;
+	if (!(claim & CLAIM_COUNT))
+		bpf_map_delete_elem(&reported, &sk);
+	return false;
+}
+
 /* Reports what a live socket has done since the last snapshot. */
 static __always_inline void snapshot_conn(struct sock *sk, struct conn *e, u32 state, const u32 how)
 {
 	struct flow_key k = {.proto = WEFT_PROTO_TCP};
-	struct counters cur = {}, last;
+	struct counters cur = {}, last = {};
+	u64 claim = e->claim, key = (u64)sk;
 	struct flow_val v = {};
-	u64 claim = e->claim;
 
-	last = e->slot[claim & 1];
 	if (claim == CLAIM_CLOSED)
 		return;
+	counters_reported(&last, key, claim);
 	counters_live(&cur, &last, sk, seq_overhead(e, state));
 	/* A FIN that came between the loads would count as a byte. */
 	if (!counters_moved(&cur, &last) || state != BPF_CORE_READ(sk, __sk_common.skc_state))
@@ -64,13 +101,9 @@ static __always_inline void snapshot_conn(struct sock *sk, struct conn *e, u32 s
 	val_from_delta(&v, sk, e, &cur, &last, PROBE);
 	key_from_sock(&k, sk, PROBE);
 	k.lport = local_port(sk, PROBE);
-	key_set_owner(&k, e);
-	e->slot[(claim + 1) & 1] = cur;
-	if (!(how & FETCH))
-		e->claim = claim + 1;
-	else if (__sync_val_compare_and_swap(&e->claim, claim, claim + 1) != claim)
-		return; /* closed meanwhile: the close reports it all */
-	if (key_wanted(&k))
+	row_set_owner(&k, &v, e);
+	/* A close meanwhile reports it all. */
+	if (counters_claim(e, key, claim, &cur, how) && key_wanted(&k))
 		flow_add(&k, &v);
 }
 
@@ -148,7 +181,7 @@ static __always_inline void seed_listener(struct sock *sk, const struct owner *o
 }
 
 /* Of several holders of a socket the youngest is the worker. */
-static __always_inline void seed_owner(struct conn *e, const struct owner *o, u64 start)
+static __always_inline void seed_owner(struct conn *e, const struct owner *o, u32 start)
 {
 	if (e->owner_from == OWNER_SEEN || (e->owner_from == OWNER_FILES && start <= e->owner_start))
 		return;
@@ -159,9 +192,10 @@ static __always_inline void seed_owner(struct conn *e, const struct owner *o, u6
 	e->owner_from = OWNER_FILES;
 }
 
-static __always_inline void seed_conn(struct sock *sk, u32 state, const struct owner *o, u64 start)
+static __always_inline void seed_conn(struct sock *sk, u32 state, const struct owner *o, u32 start)
 {
 	struct conn c = {.owner_from = OWNER_FILES, .owner = *o, .owner_start = start};
+	struct reported r = {};
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
 
@@ -175,9 +209,10 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 	c.established = state != ST_SYN_SENT;
 	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	c.born = bpf_ktime_get_ns();
-	c.claim = c.born << 16;
-	counters_read(&c.slot[0], sk, seq_overhead(&c, state), PROBE);
-	c.slot[0].established = c.established;
+	c.claim = c.born << 16 | 2;
+	counters_read(&r.slot[0], sk, seq_overhead(&c, state), PROBE);
+	r.slot[0].established = c.established;
+	bpf_map_update_elem(&reported, &key, &r, BPF_ANY);
 	sock_add(key, &c, BPF_NOEXIST);
 }
 
@@ -213,11 +248,11 @@ static __always_inline int seed_one(struct task_struct *task, struct file *file)
 	if (seed_mode == SEED_LISTENERS) {
 		seed_listener(sk, &o, start);
 	} else if (seed_mode == SEED_CONNS) {
-		seed_conn(sk, state, &o, start);
+		seed_conn(sk, state, &o, start >> 24);
 	} else {
 		e = bpf_map_lookup_elem(&socks, &key);
 		if (e && e->role != ROLE_LISTENER)
-			seed_owner(e, &o, start);
+			seed_owner(e, &o, start >> 24);
 	}
 	return 0;
 }
