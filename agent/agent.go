@@ -78,13 +78,11 @@ func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) 
 	a.pipe = pipe
 	server, err := a.serve()
 	if err != nil {
-		pipe.stop(context.Background())
-		return err
+		return errors.Join(err, pipe.stop(context.Background()))
 	}
 	defer server.stop()
 	if err := a.startSources(); err != nil {
-		pipe.stop(context.Background())
-		return err
+		return errors.Join(err, pipe.stop(context.Background()))
 	}
 	a.log.Info("collecting", "version", a.cfg.Version, "interval", a.cfg.Interval, "sinks", a.cfg.Sinks)
 	for {

@@ -11,7 +11,8 @@ func outputKeys() []Key {
 			Name: "sinks", Flags: []string{"sink"}, Auto: "datakit when its address is given, else stdout",
 			Example: `["datakit"]`,
 			bind:    list(func(c *Config) *[]string { return &c.Sinks }, "stdout", "screen", "datakit"),
-			Help:    "Where the records go: \"stdout\" (one JSON object a line), \"screen\" (a line of text a flow), \"datakit\".",
+			Help: "Where the records go: \"stdout\" (one JSON object a line), " +
+				"\"screen\" (a line of text a flow), \"datakit\".",
 		},
 		Key{
 			Name: "datakit_apiserver", Default: "0.0.0.0:9529", Child: []string{"datakit_api"},

@@ -12,8 +12,9 @@ import (
 )
 
 // gate closes the UDP door that every socket call runs through when no UDP
-// socket has existed for an interval, and opens it again at the first one, so that a machine without one pays nothing on its TCP
-// data path. It is nil on kernels where UDP has functions of its own to hook.
+// socket has existed for an interval, and opens it again at the first one, so
+// that a machine without one pays nothing on its TCP data path. It is nil on
+// kernels where UDP has functions of its own to hook.
 //
 // The first datagrams of a socket that is made while the gate is closed can
 // pass before it is open (about a millisecond); each such socket is counted as

@@ -54,8 +54,8 @@ func newMeter(led *ledger.Ledger, k *kernel, out *readout) *meter {
 		}
 	}
 	for name, count := range map[string]func() (int, error){
-		"socks":     func() (int, error) { return int(k.sockets()), nil },
-		"flows_a":   func() (int, error) { return int(out.rowsInUse()), nil },
+		"socks":    func() (int, error) { return int(k.sockets()), nil },
+		"flows_a":  func() (int, error) { return int(out.rowsInUse()), nil },
 		"reported": nil, "listeners": nil, "peers": nil, "udp_args": nil, "udp_roles": nil,
 	} {
 		led.AddGauge(probe.Map{Name: name, Map: k.base.Maps[name], Count: count}.Gauges()...)
