@@ -29,6 +29,10 @@ type bpfConn struct {
 	_           [2]byte
 	Connect16ns uint32
 	OwnerStart  uint32
+	SeenCopied  uint32
+	SeenWritten uint32
+	SeenRetrans uint32
+	_           [4]byte
 	Born        uint64
 	Claim       uint64
 }
@@ -186,6 +190,7 @@ const (
 	bpfVarKeepIpv6               = "keep_ipv6"
 	bpfVarKeepLoopback           = "keep_loopback"
 	bpfVarSeedMode               = "seed_mode"
+	bpfVarSnapshots              = "snapshots"
 	bpfVarUdpFound               = "udp_found"
 )
 
@@ -284,6 +289,7 @@ type bpfVariableSpecs struct {
 	KeepIpv6     *ebpf.VariableSpec `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.VariableSpec `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.VariableSpec `ebpf:"seed_mode"`
+	Snapshots    *ebpf.VariableSpec `ebpf:"snapshots"`
 	UdpFound     *ebpf.VariableSpec `ebpf:"udp_found"`
 }
 
@@ -347,6 +353,7 @@ type bpfVariables struct {
 	KeepIpv6     *ebpf.Variable `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.Variable `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.Variable `ebpf:"seed_mode"`
+	Snapshots    *ebpf.Variable `ebpf:"snapshots"`
 	UdpFound     *ebpf.Variable `ebpf:"udp_found"`
 }
 

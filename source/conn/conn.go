@@ -37,6 +37,7 @@ type Source struct {
 	cfg    config.Netflow
 	every  time.Duration
 	reload chan *config.Config
+	passes uint32 // snapshots so far
 	// seesListen is false on TCP doors that miss listen().
 	seesListen bool
 }
@@ -190,6 +191,10 @@ func (s *Source) snapshot() error {
 		if err := s.k.seedAs(s.walks, seedResolve); err != nil {
 			return err
 		}
+	}
+	s.passes++
+	if err := s.k.base.Variables["snapshots"].Set(s.passes); err != nil {
+		return fmt.Errorf("count the snapshot: %w", err)
 	}
 	return run(s.walks.snapshot)
 }

@@ -26,6 +26,8 @@ struct conn {
 	u8 established;
 	u32 connect_16ns;
 	u32 owner_start; /* start time of an OWNER_FILES owner, in units of 2^24 ns */
+	/* Raw numbers of the last report, by which the snapshot knows idle sockets. */
+	u32 seen_copied, seen_written, seen_retrans;
 	u64 born;
 	/*
 	 * What has been reported is nothing when the lower 16 bits are zero, else
