@@ -55,14 +55,16 @@ func (p Program) Gauges() []ledger.Gauge {
 		Name: "bpf_program_missed_total", Labels: labels,
 		Help: "Events that came while the program ran on that CPU already, so that it did not run (Linux 5.12).",
 		Read: func() float64 {
-			n, err := p.missed()
+			n, err := p.Missed()
 			return orNaN(float64(n), err)
 		},
 	}}
 }
 
-// missed is how often the kernel's recursion protection left the program out.
-func (p Program) missed() (uint64, error) {
+// Missed is how often the kernel left the program out because it was running on
+// that CPU already: interrupted, or preempted by another task. Counted always,
+// from Linux 5.12 on.
+func (p Program) Missed() (uint64, error) {
 	if p.Prog == nil {
 		return 0, fmt.Errorf("program %s is not loaded", p.Name)
 	}

@@ -86,10 +86,24 @@ func (k *kernel) stat(which bpfConnStat) int64 {
 	return int64(sum)
 }
 
+// missedUDP is how many datagrams the kernel did not run a program for (see
+// probe.Program.Missed). What TCP misses is made up for at the next event.
+func (k *kernel) missedUDP() int64 {
+	var sum uint64
+	for name, p := range k.udp.programs {
+		if n, err := (probe.Program{Name: name, Prog: p}).Missed(); err == nil {
+			sum += n
+		}
+	}
+	return int64(sum)
+}
+
 func (m *meter) update() {
 	folded := m.k.stat(bpfConnStatSTAT_FOLDED)
 	full := m.k.stat(bpfConnStatSTAT_FLOWS_FULL)
-	m.rows.SetIn(folded + full)
+	missed := m.k.missedUDP()
+	m.rows.SetIn(folded + full + missed)
+	m.rows.SetDropped("program_missed", missed)
 	m.rows.SetOut(folded)
 	m.rows.SetDropped("flows_full", full)
 	m.rows.SetDropped("flows_full_bytes", m.k.stat(bpfConnStatSTAT_FLOWS_FULL_BYTES))

@@ -117,7 +117,8 @@ static __always_inline void snapshot_conn(struct sock *sk, struct conn *e, u32 s
 	u64 claim = e->claim, key = (u64)sk;
 	struct flow_val v = {};
 
-	if (claim == CLAIM_CLOSED)
+	/* Read after the claim, so that the claim vouches for them. */
+	if (claim == CLAIM_CLOSED || !e->established || e->role == ROLE_LISTENER)
 		return;
 	conn_look(e, sk);
 	counters_reported(&last, key, claim);
@@ -157,11 +158,15 @@ static __always_inline int snapshot_one(u64 key, const u32 how)
 		count(STAT_STALE, 1);
 		return 0;
 	}
-	if (!e->established || e->role == ROLE_LISTENER || state == ST_CLOSE)
+	if (state == ST_CLOSE)
 		return 0;
 	busy_take(key, how);
-	/* The lock may have come after the close: then the entry is gone. */
-	if (how & FETCH || bpf_map_lookup_elem(&socks, &key) == e)
+	/* The lock may have come after a close: then it is another entry, or none. */
+	if (!(how & FETCH)) {
+		e = bpf_map_lookup_elem(&socks, &key);
+		state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	}
+	if (e && state != ST_CLOSE)
 		snapshot_conn(sk, e, state, how);
 	busy_drop(key, how);
 	return 0;
