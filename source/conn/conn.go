@@ -20,9 +20,12 @@ import (
 	"weft/source"
 )
 
-// pressureCheck is how often the fill of the kernel's flow table is looked at:
-// a read of shared memory, no system call.
-const pressureCheck = 250 * time.Millisecond
+// How often the fill of the kernel's flow table is looked at (a read of shared
+// memory, no system call): calm while it is nearly empty, else pressed.
+const (
+	calm    = time.Second
+	pressed = 100 * time.Millisecond
+)
 
 // Source collects netflow. It is made by New, attached and seeded.
 type Source struct {
@@ -134,7 +137,7 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	defer s.Close()
 	flush := time.NewTicker(s.every)
 	defer flush.Stop()
-	pressure := time.NewTicker(pressureCheck)
+	pressure := time.NewTimer(calm)
 	defer pressure.Stop()
 	for {
 		select {
@@ -146,7 +149,7 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 			}
 			flush.Reset(s.every)
 		case <-pressure.C:
-			s.relieve()
+			pressure.Reset(s.relieve())
 		case <-s.gate.wakes():
 			if err := s.gate.open(); err != nil {
 				s.log.Error("UDP is not seen", "err", err)
@@ -159,14 +162,20 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	}
 }
 
-// relieve reads the flow table out early when it is half full.
-func (s *Source) relieve() {
-	if s.out.rowsInUse() < uint64(s.cfg.MaxFlows)/2 {
-		return
+// relieve reads the flow table out early when it is half full, and says when
+// to look again.
+func (s *Source) relieve() time.Duration {
+	used, size := s.out.rowsInUse(), uint64(s.cfg.MaxFlows)
+	if used < size/16 {
+		return calm
+	}
+	if used < size/2 {
+		return pressed
 	}
 	if err := s.out.drain(s.window.Add); err != nil {
 		s.log.Error("early read-out failed", "err", err)
 	}
+	return pressed
 }
 
 // flush ends an interval: what live sockets have done since the last one joins

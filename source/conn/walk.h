@@ -249,6 +249,7 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	c.born = bpf_ktime_get_ns();
 	c.claim = c.born << 16 | 2;
+	conn_look(&c, sk);
 	counters_read(&r.slot[0], sk, seq_overhead(&c, state), PROBE);
 	r.slot[0].established = c.established;
 	bpf_map_update_elem(&reported, &key, &r, BPF_ANY);

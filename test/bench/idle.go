@@ -59,7 +59,8 @@ func (b *bench) idleRun(ctx context.Context, before bool) (r idleResult, err err
 		}
 		r.SettleSeconds = c.cpu()
 	}
-	if err := pause(ctx, c.settle); err != nil {
+	// The first snapshot makes what later ones find: that is not idling.
+	if err := pause(ctx, c.settle+b.idleWindow); err != nil {
 		return r, err
 	}
 	if r.MsPerSecond, r.BPFMsPerSecond, err = b.idleWindowCost(ctx, c); err != nil {
