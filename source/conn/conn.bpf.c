@@ -41,13 +41,13 @@ int BPF_PROG(tcp_destroy_tp_nofetch, struct sock *sk)
 SEC("fentry/tcp_set_state")
 int BPF_PROG(tcp_state_fentry, struct sock *sk, int new)
 {
-	return on_state_typed(sk, sk->__sk_common.skc_state, new, DIRECT | FETCH);
+	return on_state_typed(sk, sk->__sk_common.skc_state, new, DIRECT);
 }
 
 SEC("kprobe/tcp_set_state")
 int BPF_KPROBE(tcp_state_kprobe, struct sock *sk, int new)
 {
-	return on_state(sk, BPF_CORE_READ(sk, __sk_common.skc_state), new, FETCH);
+	return on_state(sk, BPF_CORE_READ(sk, __sk_common.skc_state), new, PROBE);
 }
 
 /* ---- Walks -------------------------------------------------------------- */

@@ -233,12 +233,12 @@ func tcpDoors() []door {
 		{
 			name: "fentry tcp_set_state", attach: attachTracing,
 			cost:     "as above, plus a walk of the file tables per interval to see new listeners",
-			programs: []string{"tcp_state_fentry"}, with: []string{"snapshot"},
+			programs: []string{"tcp_state_fentry"}, with: []string{"snapshot_nofetch"},
 		},
 		{
 			name: "kprobe tcp_set_state", attach: attachKprobe,
 			cost:     "as above at the price of a kprobe, plus a walk of the file tables per interval",
-			programs: []string{"tcp_state_kprobe"}, with: []string{"snapshot"},
+			programs: []string{"tcp_state_kprobe"}, with: []string{"snapshot_nofetch"},
 		},
 	}
 }

@@ -98,7 +98,7 @@ static __always_inline void busy_take(u64 sk, const u32 how)
 
 	if (how & FETCH)
 		return;
-	for (int i = 0; i < 256; i++)
+	for (int i = 0; i < 1024; i++)
 		if (bpf_map_update_elem(&busy, &sk, &one, BPF_NOEXIST) == 0)
 			return;
 	count(STAT_RACED, 1);

@@ -47,6 +47,10 @@ func countExchanges(t *testing.T, b *bench, network, listenAddr, dialHost string
 		return total(rows, client(port)).Closed >= conns && total(rows, server(port)).Closed >= conns
 	})
 	settle() // more than that would be too many
+	// Before 5.12 a close that could not wait for a stalled snapshot says so.
+	if n := b.source.k.stat(bpfConnStatSTAT_RACED); n > 0 {
+		t.Skipf("%d closes raced with a snapshot on this machine, which is counted: nothing to compare", n)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for side, match := range map[string]func(*record.Netflow) bool{"client": client(port), "server": server(port)} {

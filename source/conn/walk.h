@@ -31,6 +31,15 @@ static __always_inline bool entry_stale(struct sock *sk, const struct conn *e, u
 	return gone && bpf_ktime_get_ns() - e->born > STALE_AFTER_NS;
 }
 
+static __always_inline void entry_drop(u64 key, const struct conn *e)
+{
+	if (e->role != ROLE_LISTENER && e->owner_from == OWNER_NONE)
+		count(STAT_RESOLVED, 1);
+	sock_del(key);
+	bpf_map_delete_elem(&reported, &key);
+	count(STAT_STALE, 1);
+}
+
 static __always_inline bool counters_moved(const struct counters *a, const struct counters *b)
 {
 	/* Segments alone are keep-alive probes: reported with the next bytes. */
@@ -154,8 +163,7 @@ static __always_inline int snapshot_one(u64 key, const u32 how)
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (entry_stale(sk, e, state)) {
-		sock_del(key);
-		count(STAT_STALE, 1);
+		entry_drop(key, e);
 		return 0;
 	}
 	if (state == ST_CLOSE)
