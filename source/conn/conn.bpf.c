@@ -6,6 +6,7 @@
  * helper that does the work; Go loads the doors of the rung it stands on and
  * leaves the others out.
  */
+#include "seed.h"
 #include "tcp.h"
 #include "udp.h"
 #include "walk.h"

@@ -7,7 +7,7 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// What the walk over the file tables does; the enum in walk.h.
+// What the walk over the file tables does; the enum in seed.h.
 const (
 	seedListeners uint32 = iota
 	seedConns
