@@ -117,7 +117,7 @@ func (s *Source) seedAll() error {
 func (s *Source) startUDP(doors []door) probe.Capability {
 	c := s.k.climb("udp datagrams", "netflow (UDP)", doors, &s.k.udp)
 	var err error
-	if s.gate, err = newGate(s.k, s.walks.seed, s.log); err != nil {
+	if s.gate, err = newGate(s.k, s.walks, s.log); err != nil {
 		s.log.Warn("the UDP door stays open", "err", err)
 	}
 	return c

@@ -22,7 +22,7 @@ import (
 type gate struct {
 	k     *kernel
 	log   *slog.Logger
-	walk  *link.Iter
+	walks walks
 	born  *ebpf.Program
 	watch link.Link // of born, while the gate is closed
 	rd    *ringbuf.Reader
@@ -35,8 +35,8 @@ type gate struct {
 func shared() []string { return []string{"udp_send_length", "udp_recv_length"} }
 
 // newGate returns nil when the open UDP door is not the shared one.
-func newGate(k *kernel, walk *link.Iter, log *slog.Logger) (*gate, error) {
-	if k.udp.programs["udp_send_length"] == nil || walk == nil {
+func newGate(k *kernel, w walks, log *slog.Logger) (*gate, error) {
+	if k.udp.programs["udp_send_length"] == nil || w.seed == nil {
 		return nil, nil
 	}
 	progs, err := k.load([]string{"udp_born"})
@@ -48,7 +48,7 @@ func newGate(k *kernel, walk *link.Iter, log *slog.Logger) (*gate, error) {
 		progs["udp_born"].Close()
 		return nil, fmt.Errorf("read UDP births: %w", err)
 	}
-	g := &gate{k: k, log: log, walk: walk, born: progs["udp_born"], rd: rd, wake: make(chan struct{}, 1)}
+	g := &gate{k: k, log: log, walks: w, born: progs["udp_born"], rd: rd, wake: make(chan struct{}, 1)}
 	go g.listen()
 	return g, nil
 }
@@ -96,7 +96,7 @@ func (g *gate) closeIfIdle() error {
 	if g == nil || g.watch != nil {
 		return nil
 	}
-	n, err := g.k.udpSockets(g.walk)
+	n, err := g.k.udpSockets(g.walks)
 	wasIdle := g.idle
 	g.idle = err == nil && n == 0
 	if !g.idle || !wasIdle {
@@ -112,7 +112,7 @@ func (g *gate) shut() error {
 	if err != nil {
 		return fmt.Errorf("watch for UDP sockets: %w", err)
 	}
-	n, err := g.k.udpSockets(g.walk)
+	n, err := g.k.udpSockets(g.walks)
 	if err != nil || n > 0 {
 		return errors.Join(err, watch.Close())
 	}
@@ -138,15 +138,12 @@ func (g *gate) close() {
 }
 
 // udpSockets counts open descriptors of UDP sockets.
-func (k *kernel) udpSockets(walk *link.Iter) (uint64, error) {
+func (k *kernel) udpSockets(w walks) (uint64, error) {
 	found := k.base.Variables["udp_found"]
 	if err := found.Set(uint64(0)); err != nil {
 		return 0, err
 	}
-	if err := k.base.Variables["seed_mode"].Set(seedUDP); err != nil {
-		return 0, err
-	}
-	if err := run(walk); err != nil {
+	if err := k.seedAs(w, seedUDP); err != nil {
 		return 0, err
 	}
 	var n uint64

@@ -240,7 +240,7 @@ func holdUDP(t *testing.T) {
 func TestSharedUDPDoorClosesWhenIdle(t *testing.T) {
 	b := begin(t, testConfig(), nil, udpDoors()[2:])
 	time.Sleep(500 * time.Millisecond)
-	if n, err := b.source.k.udpSockets(b.source.walks.seed); err != nil || n > 0 {
+	if n, err := b.source.k.udpSockets(b.source.walks); err != nil || n > 0 {
 		t.Skipf("%d UDP sockets of other processes keep the door open (%v)", n, err)
 	}
 	stats := enableStats(t)
