@@ -17,6 +17,7 @@ import (
 	"weft/config"
 	"weft/ledger"
 	"weft/probe"
+	"weft/record"
 	"weft/source"
 )
 
@@ -29,18 +30,19 @@ const (
 
 // Source collects netflow. It is made by New, attached and seeded.
 type Source struct {
-	log    *slog.Logger
-	k      *kernel
-	walks  walks
-	out    *readout
-	window *aggregate.FlowWindow
-	caps   []probe.Capability
-	meter  *meter
-	gate   *gate
-	cfg    config.Netflow
-	every  time.Duration
-	reload chan *config.Config
-	passes uint32 // snapshots so far
+	log       *slog.Logger
+	k         *kernel
+	walks     walks
+	out       *readout
+	window    *aggregate.FlowWindow
+	caps      []probe.Capability
+	meter     *meter
+	gate      *gate
+	cfg       config.Netflow
+	every     time.Duration
+	reload    chan *config.Config
+	passes    uint32 // snapshots so far
+	udpActive bool   // UDP rows since the last flush
 	// seesListen is false on TCP doors that miss listen().
 	seesListen bool
 }
@@ -142,6 +144,7 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	for {
 		select {
 		case <-ctx.Done():
+			s.passes = s.passes | 15 // the last snapshot is one that looks at every entry
 			return s.flush(emit)
 		case cfg := <-s.reload:
 			if err := s.apply(cfg); err != nil {
@@ -172,7 +175,7 @@ func (s *Source) relieve() time.Duration {
 	if used < size/2 {
 		return pressed
 	}
-	if err := s.out.drain(s.window.Add); err != nil {
+	if err := s.out.drain(s.add); err != nil {
 		s.log.Error("early read-out failed", "err", err)
 	}
 	return pressed
@@ -181,10 +184,17 @@ func (s *Source) relieve() time.Duration {
 // flush ends an interval: what live sockets have done since the last one joins
 // what the doors have added, and leaves.
 func (s *Source) flush(emit source.Emit) error {
-	err := errors.Join(s.snapshot(), s.out.drain(s.window.Add))
+	err := errors.Join(s.snapshot(), s.out.drain(s.add))
 	s.meter.update()
 	emit(s.window.Flush(time.Now().UnixNano()))
-	return errors.Join(err, s.gate.closeIfIdle())
+	active := s.udpActive
+	s.udpActive = false
+	return errors.Join(err, s.gate.closeIfIdle(active))
+}
+
+func (s *Source) add(n *record.Netflow) {
+	s.udpActive = s.udpActive || n.Transport == record.UDP
+	s.window.Add(n)
 }
 
 func (s *Source) snapshot() error {

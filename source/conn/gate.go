@@ -27,8 +27,9 @@ type gate struct {
 	watch link.Link // of born, while the gate is closed
 	rd    *ringbuf.Reader
 	wake  chan struct{}
-	// idle: no UDP socket existed at the last look.
-	idle bool
+	// wait is how many quiet intervals to let pass before the file tables are
+	// walked again; quiet is how many have passed.
+	wait, quiet int
 }
 
 // shared names the programs that TCP runs through too.
@@ -86,27 +87,31 @@ func (g *gate) open() error {
 		g.k.udp.links[name] = l
 	}
 	err := g.watch.Close()
-	g.watch, g.idle = nil, false
+	g.watch, g.quiet, g.wait = nil, 0, 0
 	return err
 }
 
-// closeIfIdle closes the door when no process held a UDP socket at this look
-// and at the one before.
-func (g *gate) closeIfIdle() error {
+// closeIfIdle is called at the end of an interval; active tells whether it had
+// UDP traffic. After a quiet one the door closes if no UDP socket exists. To
+// know that takes a walk of all file tables, so where sockets exist but are
+// silent, the looks become rarer: after 1, 2, 4 … 64 quiet intervals.
+func (g *gate) closeIfIdle(active bool) error {
 	if g == nil || g.watch != nil {
 		return nil
 	}
-	n, err := g.k.udpSockets(g.walks)
-	wasIdle := g.idle
-	g.idle = err == nil && n == 0
-	if !g.idle || !wasIdle {
-		return err
+	if active {
+		g.quiet, g.wait = 0, 0
+		return nil
 	}
+	if g.quiet++; g.quiet <= g.wait {
+		return nil
+	}
+	g.quiet, g.wait = 0, min(2*g.wait+1, 63)
 	return g.shut()
 }
 
-// shut closes the door. The watch stands before the sockets are counted for
-// the last time, so that none is born unseen.
+// shut closes the door if no UDP socket exists. The watch stands before they
+// are counted, so that none is born unseen.
 func (g *gate) shut() error {
 	watch, err := attachCgroup(g.born, ebpf.AttachCGroupInetSockCreate)
 	if err != nil {

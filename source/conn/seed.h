@@ -78,6 +78,7 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 {
 	struct conn c = {.owner_from = OWNER_FILES, .owner = *o, .owner_start = start};
 	struct reported r = {};
+	struct look seen;
 	u64 key = (u64)sk;
 	struct conn *e = bpf_map_lookup_elem(&socks, &key);
 
@@ -92,7 +93,8 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 	c.rport = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	c.born = bpf_ktime_get_ns();
 	c.claim = c.born << 16 | 2;
-	conn_look(&c, sk);
+	seen = conn_look(sk);
+	conn_looked(&c, &seen);
 	counters_read(&r.slot[0], sk, seq_overhead(&c, state), PROBE);
 	r.slot[0].established = c.established;
 	bpf_map_update_elem(&reported, &key, &r, BPF_ANY);

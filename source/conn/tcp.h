@@ -174,14 +174,19 @@ static __always_inline struct conn *on_unknown(struct sock *sk, u32 old, const u
 	return e;
 }
 
-/* What the socket did since the last snapshot, as a row's contribution. */
-static __always_inline void close_val(struct flow_val *v, struct flow_key *k, struct sock *sk, u32 old,
+/*
+ * What the socket did since the last snapshot, as a row's contribution; false
+ * when another close of it is under way (a snapshot may report a lost one).
+ */
+static __always_inline bool close_val(struct flow_val *v, struct flow_key *k, struct sock *sk, u32 old,
 				      struct conn *e, const u32 how)
 {
 	u64 claim = how & FETCH ? __sync_lock_test_and_set(&e->claim, CLAIM_CLOSED) : e->claim;
 	struct counters cur = {}, last = {};
 	u64 key = (u64)sk;
 
+	if (claim == CLAIM_CLOSED)
+		return false;
 	counters_reported(&last, key, claim);
 	/* The event that said so was lost (see adopt). */
 	if (old != ST_SYN_SENT && old != ST_CLOSE)
@@ -199,6 +204,7 @@ static __always_inline void close_val(struct flow_val *v, struct flow_key *k, st
 		if (!k->connect_errno)
 			k->connect_errno = ECANCELED;
 	}
+	return true;
 }
 
 static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
@@ -216,7 +222,8 @@ static __always_inline void on_close(struct sock *sk, u32 old, const u32 how)
 	if ((old == ST_ESTABLISHED || old == ST_CLOSE_WAIT) && !READ(how, sk, sk_err))
 		owner_seen(e, how);
 	busy_take(key, how);
-	close_val(&v, &k, sk, old, e, how);
+	if (!close_val(&v, &k, sk, old, e, how))
+		return;
 	key_from_sock(&k, sk, how);
 	k.lport = local_port(sk, how);
 	row_set_owner(&k, &v, e);

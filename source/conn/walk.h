@@ -10,6 +10,12 @@
 /* Snapshots so far; Go counts. Each 16th looks for stale entries. */
 volatile u32 snapshots = 0;
 
+/* Is the memory still this connection's, and not that of a later one? */
+static __always_inline bool entry_intact(struct sock *sk, const struct conn *e)
+{
+	return !e->established || e->rport == BPF_CORE_READ(sk, __sk_common.skc_dport);
+}
+
 /* A seed that raced with a close left an entry behind, or a close was missed. */
 static __always_inline bool entry_stale(struct sock *sk, const struct conn *e, u32 state)
 {
@@ -17,13 +23,24 @@ static __always_inline bool entry_stale(struct sock *sk, const struct conn *e, u
 
 	if (e->role == ROLE_LISTENER)
 		gone = state != ST_LISTEN;
-	else if (e->established && e->rport != BPF_CORE_READ(sk, __sk_common.skc_dport))
+	else if (!entry_intact(sk, e))
 		gone = true;
 	return gone && bpf_ktime_get_ns() - e->born > STALE_AFTER_NS;
 }
 
-static __always_inline void entry_drop(u64 key, const struct conn *e)
+/*
+ * The close of this entry and the free of its socket were both lost (see
+ * adopt). Freed TCP sockets keep their contents until they are used again
+ * (SLAB_TYPESAFE_BY_RCU), so the close can still be reported in full.
+ */
+static __always_inline void entry_drop(struct sock *sk, struct conn *e, u32 state, const u32 how)
 {
+	u64 key = (u64)sk;
+
+	if (state == ST_CLOSE && e->established && e->role != ROLE_LISTENER && entry_intact(sk, e)) {
+		on_close(sk, ST_CLOSE, how);
+		return;
+	}
 	if (e->role != ROLE_LISTENER && e->owner_from == OWNER_NONE)
 		count(STAT_RESOLVED, 1);
 	sock_del(key);
@@ -99,14 +116,29 @@ static __always_inline bool conn_idle(const struct conn *e, struct sock *sk)
 	       e->seen_retrans == BPF_CORE_READ(tp, total_retrans);
 }
 
+struct look {
+	u32 copied, written, retrans;
+};
+
 /* Before the counters are read: what comes in between is news for the next time. */
-static __always_inline void conn_look(struct conn *e, struct sock *sk)
+static __always_inline struct look conn_look(struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	struct look l = {
+		.copied = BPF_CORE_READ(tp, copied_seq),
+		.written = BPF_CORE_READ(tp, write_seq),
+		.retrans = BPF_CORE_READ(tp, total_retrans),
+	};
 
-	e->seen_copied = BPF_CORE_READ(tp, copied_seq);
-	e->seen_written = BPF_CORE_READ(tp, write_seq);
-	e->seen_retrans = BPF_CORE_READ(tp, total_retrans);
+	return l;
+}
+
+/* After the report: a socket whose report was given up is not idle. */
+static __always_inline void conn_looked(struct conn *e, const struct look *l)
+{
+	e->seen_copied = l->copied;
+	e->seen_written = l->written;
+	e->seen_retrans = l->retrans;
 }
 
 /* Reports what a live socket has done since the last snapshot. */
@@ -116,11 +148,12 @@ static __always_inline void snapshot_conn(struct sock *sk, struct conn *e, u32 s
 	struct counters cur = {}, last = {};
 	u64 claim = e->claim, key = (u64)sk;
 	struct flow_val v = {};
+	struct look seen;
 
 	/* Read after the claim, so that the claim vouches for them. */
 	if (claim == CLAIM_CLOSED || !e->established || e->role == ROLE_LISTENER)
 		return;
-	conn_look(e, sk);
+	seen = conn_look(sk);
 	counters_reported(&last, key, claim);
 	counters_live(&cur, &last, sk, seq_overhead(e, state));
 	/* A FIN that came between the loads would count as a byte. */
@@ -131,7 +164,10 @@ static __always_inline void snapshot_conn(struct sock *sk, struct conn *e, u32 s
 	k.lport = local_port(sk, PROBE);
 	row_set_owner(&k, &v, e);
 	/* A close meanwhile reports it all. */
-	if (counters_claim(e, key, claim, &cur, how) && key_wanted(&k))
+	if (!counters_claim(e, key, claim, &cur, how))
+		return;
+	conn_looked(e, &seen);
+	if (key_wanted(&k))
 		flow_add(&k, &v);
 }
 
@@ -154,7 +190,7 @@ static __always_inline int snapshot_one(u64 key, const u32 how)
 		return 0;
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (entry_stale(sk, e, state)) {
-		entry_drop(key, e);
+		entry_drop(sk, e, state, how & ~DIRECT);
 		return 0;
 	}
 	if (state == ST_CLOSE)
