@@ -98,6 +98,7 @@ struct tcp_sock {
 	u32 rcv_nxt;
 	u32 copied_seq;
 	u32 snd_una;
+	u32 snd_nxt;
 	u32 write_seq;
 	u32 segs_in;
 	u32 segs_out;

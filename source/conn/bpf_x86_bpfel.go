@@ -29,10 +29,10 @@ type bpfConn struct {
 	_           [2]byte
 	Connect16ns uint32
 	OwnerStart  uint32
-	SeenCopied  uint32
-	SeenWritten uint32
-	SeenRetrans uint32
-	_           [4]byte
+	SeenRcv     uint32
+	SeenSnd     uint32
+	Settled     uint8
+	_           [7]byte
 	Born        uint64
 	Claim       uint64
 }
@@ -129,6 +129,8 @@ type bpfReported struct {
 		SegsOut     uint32
 		Established uint32
 	}
+	Row bpfFlowKey
+	_   [4]byte
 }
 
 type bpfUdpArgs struct {

@@ -3,35 +3,7 @@
 #ifndef WEFT_CONN_H
 #define WEFT_CONN_H
 
-#include "kernel.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-
-/*
- * How a door may read and write; a constant that the compiler folds away.
- * DIRECT: the pointer has a BTF type that the verifier knows, so fields are
- * plain loads (1 ns) instead of bpf_probe_read_kernel (about 20 ns).
- * FETCH: atomics return values, since 5.12 (commit 5ffa25502b5a).
- */
-enum { PROBE = 0, DIRECT = 1, FETCH = 2 };
-
-#define READ(how, p, field) ((how)&DIRECT ? (p)->field : BPF_CORE_READ(p, field))
-
-/* A flow row's identity: record.FlowKey. Addresses are IPv6, IPv4 is mapped. */
-struct flow_key {
-	u8 laddr[16];
-	u8 raddr[16];
-	u32 netns; /* inode of the socket's network namespace */
-	u32 pid;   /* tgid in the initial pid namespace */
-	u16 lport; /* host order; 0: collapsed ephemeral port */
-	u16 rport;
-	u16 connect_errno;
-	u8 proto;
-	u8 incoming;
-	u32 name; /* hash of the process name, which stands in the value */
-};
+#include "flow.h"
 
 /*
  * A flow row's sums since the last read-out. What is added to comes first: a

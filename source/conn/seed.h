@@ -97,6 +97,9 @@ static __always_inline void seed_conn(struct sock *sk, u32 state, const struct o
 	conn_looked(&c, &seen);
 	counters_read(&r.slot[0], sk, seq_overhead(&c, state), PROBE);
 	r.slot[0].established = c.established;
+	r.row.proto = WEFT_PROTO_TCP;
+	key_from_sock(&r.row, sk, PROBE);
+	r.row.lport = local_port(sk, PROBE);
 	bpf_map_update_elem(&reported, &key, &r, BPF_ANY);
 	sock_add(key, &c, BPF_NOEXIST);
 }

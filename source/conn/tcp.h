@@ -8,7 +8,7 @@
 #ifndef WEFT_TCP_H
 #define WEFT_TCP_H
 
-#include "socks.h"
+#include "counters.h"
 
 /* A connect that failed without an error of the peer or the path. */
 #define ECANCELED 125

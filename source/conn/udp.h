@@ -7,7 +7,7 @@
 #define WEFT_UDP_H
 
 #include "flows.h"
-#include "owner.h"
+#include "listen.h"
 
 #define SOCK_BINDPORT_LOCK 8
 #define MSG_PEEK 2

@@ -28,6 +28,21 @@ static __always_inline bool entry_stale(struct sock *sk, const struct conn *e, u
 	return gone && bpf_ktime_get_ns() - e->born > STALE_AFTER_NS;
 }
 
+/* The memory is another's by now: what is known is the row, and that it closed. */
+static __always_inline void report_lost_close(u64 key, const struct conn *e)
+{
+	struct reported *r = bpf_map_lookup_elem(&reported, &key);
+	struct flow_val v = {.closed = 1};
+	struct flow_key k;
+
+	if (!r || e->role == ROLE_LISTENER)
+		return;
+	k = r->row;
+	row_set_owner(&k, &v, e);
+	if (key_wanted(&k))
+		flow_add(&k, &v);
+}
+
 /*
  * The close of this entry and the free of its socket were both lost (see
  * adopt). Freed TCP sockets keep their contents until they are used again
@@ -41,6 +56,7 @@ static __always_inline void entry_drop(struct sock *sk, struct conn *e, u32 stat
 		on_close(sk, ST_CLOSE, how);
 		return;
 	}
+	report_lost_close(key, e);
 	if (e->role != ROLE_LISTENER && e->owner_from == OWNER_NONE)
 		count(STAT_RESOLVED, 1);
 	sock_del(key);
@@ -67,17 +83,19 @@ static __always_inline void counters_live(struct counters *cur, const struct cou
 }
 
 /* Writes the slot that the next claim will point to. */
-static __always_inline bool counters_propose(u64 sk, u64 claim, u64 next, const struct counters *cur)
+static __always_inline bool counters_propose(u64 sk, u64 claim, u64 next, const struct counters *cur,
+					     const struct flow_key *row)
 {
-	struct reported first = {.slot = {*cur, *cur}};
-	u64 slot = next & 1;
 	struct reported *r;
+	u64 slot = next & 1;
 
-	if (!(claim & CLAIM_COUNT))
-		return bpf_map_update_elem(&reported, &sk, &first, BPF_ANY) == 0;
+	if (!(claim & CLAIM_COUNT) && bpf_map_update_elem(&reported, &sk, &nothing_reported, BPF_ANY))
+		return false;
 	r = bpf_map_lookup_elem(&reported, &sk);
 	if (!r)
 		return false;
+	if (!(claim & CLAIM_COUNT))
+		r->row = *row;
 	barrier_var(slot);
 	r->slot[slot] = *cur;
 	return true;
@@ -85,12 +103,12 @@ static __always_inline bool counters_propose(u64 sk, u64 claim, u64 next, const 
 
 /* Moves the claim on; false when the socket was closed meanwhile. */
 static __always_inline bool counters_claim(struct conn *e, u64 sk, u64 claim, const struct counters *cur,
-					   const u32 how)
+					   const struct flow_key *row, const u32 how)
 {
 	/* The count never comes back to zero, which means nothing reported. */
 	u64 next = (claim & CLAIM_COUNT) == CLAIM_COUNT ? claim - 1 : claim + 1;
 
-	if (!counters_propose(sk, claim, next, cur))
+	if (!counters_propose(sk, claim, next, cur, row))
 		return false;
 	if (!(how & FETCH)) {
 		e->claim = next;
@@ -104,41 +122,40 @@ static __always_inline bool counters_claim(struct conn *e, u64 sk, u64 claim, co
 }
 
 /*
- * Most long connections are idle, so they are told apart by three numbers:
- * nothing fetched, nothing written, nothing sent again since the last report.
+ * Most long connections are idle. When everything was read, sent and
+ * acknowledged at the last report, two numbers that lie in one cache line tell
+ * that nothing has happened since.
  */
 static __always_inline bool conn_idle(const struct conn *e, struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 
-	return e->claim & CLAIM_COUNT && e->seen_copied == BPF_CORE_READ(tp, copied_seq) &&
-	       e->seen_written == BPF_CORE_READ(tp, write_seq) &&
-	       e->seen_retrans == BPF_CORE_READ(tp, total_retrans);
+	return e->claim & CLAIM_COUNT && e->settled && e->seen_rcv == BPF_CORE_READ(tp, rcv_nxt) &&
+	       e->seen_snd == BPF_CORE_READ(tp, snd_nxt);
 }
 
 struct look {
-	u32 copied, written, retrans;
+	u32 rcv, snd;
+	bool settled;
 };
 
 /* Before the counters are read: what comes in between is news for the next time. */
 static __always_inline struct look conn_look(struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
-	struct look l = {
-		.copied = BPF_CORE_READ(tp, copied_seq),
-		.written = BPF_CORE_READ(tp, write_seq),
-		.retrans = BPF_CORE_READ(tp, total_retrans),
-	};
+	struct look l = {.rcv = BPF_CORE_READ(tp, rcv_nxt), .snd = BPF_CORE_READ(tp, snd_nxt)};
 
+	l.settled = BPF_CORE_READ(tp, copied_seq) == l.rcv && BPF_CORE_READ(tp, snd_una) == l.snd &&
+		    BPF_CORE_READ(tp, write_seq) == l.snd;
 	return l;
 }
 
 /* After the report: a socket whose report was given up is not idle. */
 static __always_inline void conn_looked(struct conn *e, const struct look *l)
 {
-	e->seen_copied = l->copied;
-	e->seen_written = l->written;
-	e->seen_retrans = l->retrans;
+	e->seen_rcv = l->rcv;
+	e->seen_snd = l->snd;
+	e->settled = l->settled;
 }
 
 /* Reports what a live socket has done since the last snapshot. */
@@ -164,7 +181,7 @@ static __always_inline void snapshot_conn(struct sock *sk, struct conn *e, u32 s
 	k.lport = local_port(sk, PROBE);
 	row_set_owner(&k, &v, e);
 	/* A close meanwhile reports it all. */
-	if (!counters_claim(e, key, claim, &cur, how))
+	if (!counters_claim(e, key, claim, &cur, &k, how))
 		return;
 	conn_looked(e, &seen);
 	if (key_wanted(&k))

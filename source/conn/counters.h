@@ -1,44 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* The table of live TCP sockets, and what tcp_sock has counted for them. */
-#ifndef WEFT_SOCKS_H
-#define WEFT_SOCKS_H
+/* What tcp_sock has counted for live sockets, and what has been reported of it. */
+#ifndef WEFT_COUNTERS_H
+#define WEFT_COUNTERS_H
 
 #include "flows.h"
+#include "socks.h"
 
 #define SOCK_DONE 1 /* enum sock_flags: the peer's FIN has been received */
-
-enum { ROLE_CLIENT, ROLE_SERVER, ROLE_LISTENER };
-/* What we know of the owner: nothing, found in a file table, seen acting. */
-enum { OWNER_NONE, OWNER_FILES, OWNER_SEEN };
 
 struct counters {
 	u64 rx, tx;
 	u32 retrans, segs_in, segs_out;
 	u32 established;
-};
-
-struct conn {
-	struct owner owner;
-	u16 rport; /* network order */
-	u8 role;
-	u8 owner_from;
-	u8 fin_sent;
-	u8 established;
-	u32 connect_16ns;
-	u32 owner_start; /* start time of an OWNER_FILES owner, in units of 2^24 ns */
-	/* Raw numbers of the last report, by which the snapshot knows idle sockets. */
-	u32 seen_copied, seen_written, seen_retrans;
-	u64 born;
-	/*
-	 * What has been reported is nothing when the lower 16 bits are zero, else
-	 * slot[claim & 1] of the socket's entry in reported. The snapshot writes
-	 * its new values into the other slot and then advances the claim with a
-	 * compare-and-swap; the close takes the claim away with a swap. So each
-	 * byte is reported once, whoever comes first. The upper bits are the
-	 * entry's birth: an element that was reused for another socket meanwhile
-	 * makes the compare-and-swap fail.
-	 */
-	u64 claim;
 };
 
 #define CLAIM_COUNT 0xffff
@@ -47,6 +20,8 @@ struct conn {
 
 struct reported {
 	struct counters slot[2];
+	/* Its row, without the process: for when the socket's memory is gone. */
+	struct flow_key row;
 };
 
 /*
@@ -60,6 +35,9 @@ struct {
 	__type(key, u64);
 	__type(value, struct reported);
 } reported SEC(".maps");
+
+/* A new entry of reported is made from it: too large for the stack. */
+static const struct reported nothing_reported = {};
 
 /* What has been reported of a socket at this claim. */
 static __always_inline void counters_reported(struct counters *last, u64 sk, u64 claim)
@@ -109,21 +87,6 @@ static __always_inline void busy_drop(u64 sk, const u32 how)
 	if (!(how & FETCH))
 		bpf_map_delete_elem(&busy, &sk);
 }
-
-/*
- * socks: live TCP sockets by the address of their struct sock. Inserted when a
- * socket listens, connects or is established, and by the seed for those older
- * than the collector; deleted at TCP_CLOSE; the snapshot deletes entries whose
- * socket had gone (a seed that raced with a close). Full: STAT_SOCKS_FULL; the
- * connection then shows up as STAT_UNTRACKED when it closes. A preallocated
- * hash costs half of sk_storage here: docs/decisions/0004.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
-	__type(key, u64);
-	__type(value, struct conn);
-} socks SEC(".maps");
 
 static __always_inline bool sock_add(u64 sk, const struct conn *c, u64 flags)
 {
