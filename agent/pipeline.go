@@ -105,17 +105,18 @@ func (p *pipeline) process(batch []record.Record) {
 
 // enrich fills a record in place from what this host knows.
 func (p *pipeline) enrich(r record.Record) {
-	n, ok := r.(*record.Netflow)
+	f, ok := r.(record.Flow)
 	if !ok {
 		return
 	}
-	n.ProcessName = p.names.Name(n.PID, n.Comm)
-	if n.Src.IsUnspecified() && n.Dst.IsValid() && !n.Dst.IsUnspecified() {
-		if local, known := p.local.Local(n.NetNS, n.PID, n.Dst); known {
-			n.Src = local
+	k, names := f.Key(), f.Names()
+	names.ProcessName = p.names.Name(k.PID, k.Comm)
+	if k.Src.IsUnspecified() && k.Dst.IsValid() && !k.Dst.IsUnspecified() {
+		if local, known := p.local.Local(k.NetNS, k.PID, k.Dst); known {
+			k.Src = local
 		}
 	}
-	n.Fill(p.netnsDev)
+	f.Fill(p.netnsDev)
 }
 
 // reload changes global tags and sinks between two batches.

@@ -14,58 +14,64 @@ const notApplicable = "N/A"
 // of the nsfs file system, which the kernel does not put beside a namespace's
 // inode number.
 func (n *Netflow) Fill(netnsDev uint64) {
-	n.Source = "netflow"
-	n.fillEnds()
-	n.fillIdentity(netnsDev)
-	n.fillSides()
+	n.Identity.fill(n.Measurement(), &n.FlowKey, netnsDev)
+	n.ConnectErrTag = errnoName(n.ConnectErrno)
+	n.ClientSent, n.ServerSent = bySide(n.Direction, n.BytesRead, n.BytesWritten)
 	if n.TCPStats != nil {
 		n.TCPStats.fillMeans()
 	}
 }
 
-func (n *Netflow) fillEnds() {
-	src, dst := n.Src.Unmap(), n.Dst.Unmap()
-	n.SrcIP, n.DstIP = addrText(src), addrText(dst)
-	n.SrcPortTag, n.DstPortTag = n.SrcPort.String(), n.DstPort.String()
-	n.SrcIPType, n.DstIPType = ipType(src), ipType(dst)
-	n.Family = "IPv6"
-	if src.Is4() {
-		n.Family = "IPv4"
+// fill derives the tags of the flow k.
+func (d *Identity) fill(measurement string, k *FlowKey, netnsDev uint64) {
+	d.Source = measurement
+	d.fillEnds(k)
+	d.TransportTag, d.DirectionTag = k.Transport.String(), k.Direction.String()
+	d.Pid = strconv.FormatUint(uint64(k.PID), 10)
+	if d.ProcessName == "" {
+		d.ProcessName = k.Comm
 	}
-	if n.DstNATIP == "" {
-		n.DstNATIP = notApplicable
-	}
-	if n.DstNATPort == "" {
-		n.DstNATPort = notApplicable
-	}
+	d.NetNSTag = netnsText(netnsDev, k.NetNS)
+	d.fillSides(k.Direction)
 }
 
-func (n *Netflow) fillIdentity(netnsDev uint64) {
-	n.TransportTag, n.DirectionTag = n.Transport.String(), n.Direction.String()
-	n.Pid = strconv.FormatUint(uint64(n.PID), 10)
-	if n.ProcessName == "" {
-		n.ProcessName = n.Comm
+func (d *Identity) fillEnds(k *FlowKey) {
+	src, dst := k.Src.Unmap(), k.Dst.Unmap()
+	d.SrcIP, d.DstIP = addrText(src), addrText(dst)
+	d.SrcPortTag, d.DstPortTag = k.SrcPort.String(), k.DstPort.String()
+	d.SrcIPType, d.DstIPType = ipType(src), ipType(dst)
+	d.Family = familyText(src)
+	if d.DstNATIP == "" {
+		d.DstNATIP = notApplicable
 	}
-	n.NetNSTag = netnsText(netnsDev, n.NetNS)
-	n.ConnectErrTag = errnoName(n.ConnectErrno)
+	if d.DstNATPort == "" {
+		d.DstNATPort = notApplicable
+	}
 }
 
 // fillSides names the ends by their roles. The reference takes server_ip_type
 // of an incoming flow from the remote end; here it is that of the local end,
 // which is the server. server_domain is the remote end's, so an incoming flow,
 // whose server is the local end, has none.
-func (n *Netflow) fillSides() {
-	if n.Direction == Incoming {
-		n.ConnSide, n.ServerDomain = "server", ""
-		n.ClientIP, n.ClientPort, n.ClientIPType = n.DstIP, n.DstPortTag, n.DstIPType
-		n.ServerIP, n.ServerPort, n.ServerIPType = n.SrcIP, n.SrcPortTag, n.SrcIPType
-		n.ClientSent, n.ServerSent = n.BytesRead, n.BytesWritten
+func (d *Identity) fillSides(dir Direction) {
+	if dir == Incoming {
+		d.ConnSide, d.ServerDomain = "server", ""
+		d.ClientIP, d.ClientPort, d.ClientIPType = d.DstIP, d.DstPortTag, d.DstIPType
+		d.ServerIP, d.ServerPort, d.ServerIPType = d.SrcIP, d.SrcPortTag, d.SrcIPType
 		return
 	}
-	n.ConnSide, n.ServerDomain = "client", n.DstDomain
-	n.ClientIP, n.ClientPort, n.ClientIPType = n.SrcIP, n.SrcPortTag, n.SrcIPType
-	n.ServerIP, n.ServerPort, n.ServerIPType = n.DstIP, n.DstPortTag, n.DstIPType
-	n.ClientSent, n.ServerSent = n.BytesWritten, n.BytesRead
+	d.ConnSide, d.ServerDomain = "client", d.DstDomain
+	d.ClientIP, d.ClientPort, d.ClientIPType = d.SrcIP, d.SrcPortTag, d.SrcIPType
+	d.ServerIP, d.ServerPort, d.ServerIPType = d.DstIP, d.DstPortTag, d.DstIPType
+}
+
+// bySide turns what the local end read and wrote into what the client and the
+// server sent.
+func bySide(dir Direction, read, written int64) (client, server int64) {
+	if dir == Incoming {
+		return read, written
+	}
+	return written, read
 }
 
 // fillMeans leaves a mean alone that has no samples.
@@ -89,6 +95,18 @@ func ipType(a netip.Addr) string {
 		return "private"
 	default:
 		return "other"
+	}
+}
+
+// familyText is empty for no address: a row that stands for many flows.
+func familyText(a netip.Addr) string {
+	switch {
+	case a.Is4():
+		return "IPv4"
+	case a.IsValid():
+		return "IPv6"
+	default:
+		return ""
 	}
 }
 

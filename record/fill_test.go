@@ -42,8 +42,8 @@ func TestFillIncoming(t *testing.T) {
 
 func TestFillKeepsEnriched(t *testing.T) {
 	n := &Netflow{
-		FlowKey:     FlowKey{Comm: "java", Transport: UDP, ConnectErrno: 111},
-		ProcessName: "java-long-name", DstNATIP: "10.9.8.7", DstNATPort: "53",
+		FlowKey:  FlowKey{Comm: "java", Transport: UDP, ConnectErrno: 111},
+		Identity: Identity{ProcessName: "java-long-name", DstNATIP: "10.9.8.7", DstNATPort: "53"},
 		TCPStats: &TCPStats{RTT: 5},
 	}
 	n.Src = netip.MustParseAddr("::ffff:10.0.0.1")

@@ -15,7 +15,7 @@ func row() *Netflow {
 			Transport: TCP, PID: 4242, Comm: "curl", NetNS: 4026531840,
 		},
 		Time: 1700000000000000000, BytesRead: 123456, BytesWritten: 789, PacketsRead: 90, PacketsWritten: 12,
-		DstDomain: "example.com",
+		Identity: Identity{DstDomain: "example.com"},
 		TCPStats: &TCPStats{
 			Retransmits: 1, RTTSum: 3000, RTTVarSum: 900, RTTCount: 3, Established: 3, Closed: 3,
 			ConnectSum: 6_000_000, ConnectCount: 2,

@@ -1,72 +1,5 @@
 package record
 
-import (
-	"net/netip"
-	"strconv"
-)
-
-// Port is a TCP or UDP port; zero is the collapsed ephemeral port "*".
-type Port uint16
-
-// String is the decimal port, or "*" for a collapsed one.
-func (p Port) String() string {
-	if p == 0 {
-		return "*"
-	}
-	return strconv.Itoa(int(p))
-}
-
-// Direction of a flow: who opened it, seen from the local end.
-type Direction uint8
-
-// The directions; the zero value is the reference's default.
-const (
-	Outgoing Direction = iota
-	Incoming
-)
-
-// String is "outgoing" or "incoming".
-func (d Direction) String() string {
-	if d == Incoming {
-		return "incoming"
-	}
-	return "outgoing"
-}
-
-// Transport is the layer 4 protocol by its IP protocol number (RFC 5237).
-type Transport uint8
-
-// The transports that flows are made of.
-const (
-	TCP Transport = 6
-	UDP Transport = 17
-)
-
-// String is "tcp" or "udp".
-func (t Transport) String() string {
-	if t == UDP {
-		return "udp"
-	}
-	return "tcp"
-}
-
-// FlowKey is the identity of a netflow row: rows of one interval with the same
-// key are one row. Src is always the local end of the socket and Dst the
-// remote end, whoever connected; v4-mapped IPv6 addresses are plain IPv4.
-type FlowKey struct {
-	Src, Dst         netip.Addr
-	SrcPort, DstPort Port
-	Transport        Transport
-	Direction        Direction
-	PID              uint32
-	// Comm is the thread-group leader's comm as the kernel has it (15 bytes).
-	Comm string
-	// NetNS is the inode number of the socket's network namespace.
-	NetNS uint32
-	// ConnectErrno is the errno a connect failed with, else 0.
-	ConnectErrno uint16
-}
-
 // Netflow is one row of the measurement netflow: the TCP or UDP traffic of one
 // process with one peer in one interval. Bytes are payload bytes that the
 // kernel accepted from or delivered to the process.
@@ -75,30 +8,8 @@ type Netflow struct {
 	// Time is the end of the interval in Unix nanoseconds.
 	Time int64 `tag:"-"`
 
-	Source        string `tag:"source" help:"Fixed value: netflow."`
-	SrcIP         string `tag:"src_ip" help:"Source (local) IP."`
-	DstIP         string `tag:"dst_ip" help:"Destination (remote) IP."`
-	SrcPortTag    string `tag:"src_port" help:"Source port; * for a collapsed ephemeral port."`
-	DstPortTag    string `tag:"dst_port" help:"Destination port; * for a collapsed ephemeral port."`
-	SrcIPType     string `tag:"src_ip_type" help:"Source IP type. (other/private/multicast/loopback)"`
-	DstIPType     string `tag:"dst_ip_type" help:"Destination IP type. (other/private/multicast/loopback)"`
-	Family        string `tag:"family" help:"Network layer protocol. (IPv4/IPv6)"`
-	TransportTag  string `tag:"transport" help:"Transport layer protocol. (udp/tcp)"`
-	DirectionTag  string `tag:"direction" help:"Use the source as a frame of reference to identify the connection initiator. (incoming/outgoing)"`
-	Pid           string `tag:"pid" help:"Process identification number."`
-	ProcessName   string `tag:"process_name" help:"Process name."`
-	NetNSTag      string `tag:"netns" help:"Network namespace of the socket, NS(<dev>:<ino>)."`
-	DstDomain     string `tag:"dst_domain" help:"Destination domain; empty when unknown."`
-	DstNATIP      string `tag:"dst_nat_ip" help:"For an outgoing flow, the address after DNAT; N/A without DNAT."`
-	DstNATPort    string `tag:"dst_nat_port" help:"For an outgoing flow, the port after DNAT; N/A without DNAT."`
-	ConnSide      string `tag:"conn_side" help:"Side of the local end. (client/server)"`
-	ClientIP      string `tag:"client_ip" help:"IP of the end that opened the flow."`
-	ClientPort    string `tag:"client_port" help:"Port of the end that opened the flow."`
-	ClientIPType  string `tag:"client_ip_type" help:"IP type of the end that opened the flow."`
-	ServerIP      string `tag:"server_ip" help:"IP of the end that was connected to."`
-	ServerPort    string `tag:"server_port" help:"Port of the end that was connected to."`
-	ServerIPType  string `tag:"server_ip_type" help:"IP type of the end that was connected to."`
-	ServerDomain  string `tag:"server_domain" help:"Domain of the server when the server is the remote end; empty when unknown."`
+	Identity
+
 	ConnectErrTag string `tag:"connect_error" omit:"empty" new:"weft" help:"Name of the errno that the connects of this row failed with, e.g. ECONNREFUSED."`
 
 	BytesRead      int64 `field:"bytes_read" unit:"B" help:"The number of bytes read."`

@@ -34,7 +34,7 @@ type step struct {
 }
 
 // units lists every unit that a field may declare.
-func units() []string { return []string{"B", "count", "us", "ns", "bool"} }
+func units() []string { return []string{"B", "count", "us", "ns", "bool", "-"} }
 
 // newPlan reads the struct tags of t, which is a struct type. Its error names
 // every mistake: a declaration that passes can be encoded by all encoders.

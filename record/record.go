@@ -9,7 +9,8 @@
 //
 //	tag:"src_ip"        outgoing name of a tag (always a string)
 //	field:"bytes_read"  outgoing name of a field
-//	unit:"B"            unit of a field: B, count, us, ns, bool, "" for text
+//	unit:"B"            unit of a field: B, count, us, ns, bool, - for a number
+//	                    without a unit, "" for text
 //	help:"…"            one line for docs/records.md
 //	omit:"empty"        left out when it has its zero value
 //	new:"weft"          not in the reference's documents (docs/records.md says so)
@@ -41,5 +42,5 @@ type Category struct {
 // Prototypes lists one empty value of every measurement, in the order of
 // docs/records.md. Encoders' golden tests and the documentation range over it.
 func Prototypes() []Record {
-	return []Record{&Netflow{}}
+	return []Record{&Netflow{}, &Httpflow{}, &Dnsflow{}}
 }

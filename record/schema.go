@@ -18,7 +18,7 @@ type ColumnSchema struct {
 	Name string
 	// Type is string, int64, uint64, float64 or bool.
 	Type string
-	// Unit is B, count, us, ns, bool, or "" for text.
+	// Unit is B, count, us, ns, bool, - for none, or "" for text.
 	Unit string
 	Help string
 	// New is true for what the reference's documents do not have.

@@ -74,7 +74,7 @@ func unit(u string) string {
 	switch u {
 	case "us":
 		return "μs"
-	case "", "bool":
+	case "", "-", "bool":
 		return "-"
 	default:
 		return u
