@@ -51,8 +51,8 @@ type Httpflow struct {
 
 // GRPCFields is the group of an httpflow row that only gRPC calls have.
 type GRPCFields struct {
-	Service string `field:"grpc_service" new:"weft" help:"gRPC service with its package; the method is the end of path."`
-	Status  int    `field:"grpc_status_code" unit:"-" new:"weft" help:"grpc-status of the call; -1 when none was seen."`
+	Service    string `field:"grpc_service" new:"weft" help:"gRPC service with its package; the method is the end of path."`
+	StatusCode int    `field:"grpc_status_code" unit:"-" new:"weft" help:"grpc-status of the call; -1 when none was seen."`
 }
 
 // Measurement implements Record.
@@ -72,7 +72,7 @@ func (h *Httpflow) Fill(netnsDev uint64) {
 	h.ClientSent, h.ServerSent = bySide(h.Direction, h.BytesRead, h.BytesWritten)
 	h.GRPCFields = nil
 	if h.GRPCService != "" {
-		h.GRPCFields = &GRPCFields{Service: h.GRPCService, Status: h.GRPCStatus}
+		h.GRPCFields = &GRPCFields{Service: h.GRPCService, StatusCode: h.GRPCStatus}
 	}
 	h.Latency, h.Duration = mean(h.LatencySum, h.LatencyCount), mean(h.DurationSum, h.LatencyCount)
 }
