@@ -135,20 +135,22 @@ func boolean(at func(*Config) *bool) binding {
 func integer(at func(*Config) *int, lo, hi int64) binding {
 	b := binding{typ: "integer", kinds: []unstable.Kind{unstable.Integer}}
 	b.allowed = "an integer from " + strconv.FormatInt(lo, 10) + " to " + strconv.FormatInt(hi, 10)
-	return scalar(b, at, func(s string) (int, string) {
-		s = strings.ReplaceAll(s, "_", "")
-		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil {
-			n, err = strconv.ParseInt(s, 0, 64) // TOML's 0x, 0o, 0b
-		}
-		if err != nil {
-			return 0, "is not an integer"
-		}
-		if n < lo || n > hi {
-			return 0, "is out of range"
-		}
-		return int(n), ""
-	})
+	return scalar(b, at, func(s string) (int, string) { return parseInteger(s, lo, hi) })
+}
+
+func parseInteger(s string, lo, hi int64) (int, string) {
+	s = strings.ReplaceAll(s, "_", "")
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		n, err = strconv.ParseInt(s, 0, 64) // TOML's 0x, 0o, 0b
+	}
+	if err != nil {
+		return 0, "is not an integer"
+	}
+	if n < lo || n > hi {
+		return 0, "is out of range"
+	}
+	return int(n), ""
 }
 
 // number takes a float from lo to hi, also written as a string.

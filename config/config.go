@@ -101,6 +101,29 @@ type L7 struct {
 	// Enabled holds what is on (httpflow, httpflow-tls) after Disabled, the
 	// inverse list of the reference, was taken into account.
 	Enabled, Disabled []string
+	// MaxPath is how many bytes of a request path are kept.
+	MaxPath int
+	// KeepQuery keeps the query in paths; PathTemplate replaces identifiers.
+	KeepQuery, PathTemplate bool
+	// MaxRows bounds the rows of httpflow and of dnsflow in an interval.
+	MaxRows int
+	// MaxConns bounds the HTTP connections followed in the kernel at a time.
+	MaxConns int
+	// RingSize is the size of the ring for payload in MiB, a power of two.
+	RingSize int
+	// DNSTimeout is when a query without an answer has timed out.
+	DNSTimeout time.Duration
+	// DNSPorts are the server ports that carry DNS, at least one, each once.
+	DNSPorts []int
+	// QueryNames keeps name and type of queries.
+	QueryNames bool
+	// DomainTTLFloor is how long a name of an address is known at least.
+	DomainTTLFloor time.Duration
+	// ProcessAllow and ProcessDeny select processes by rules "kind:pattern", with
+	// kind one of name, env, path, container, uid and cgroup. A process that a
+	// rule of ProcessDeny names is left out, and so is one that no rule of
+	// ProcessAllow names, unless that list is empty.
+	ProcessAllow, ProcessDeny []string
 }
 
 // Netlog configures bpf-netlog.

@@ -179,7 +179,7 @@ func TestChildFile(t *testing.T) {
 	want.Sinks, want.DataKit.Server = []string{"datakit"}, "http://10.0.0.1:9529/base"
 	want.PidFile, want.Log, want.LogLevel, want.PprofPort = "/run/weft.pid", "/var/log/weft.log", "debug", "6061"
 	want.Netflow.IPv6Disabled = true
-	want.L7 = L7{Enabled: []string{"httpflow", "httpflow-tls"}, Disabled: []string{}}
+	want.L7.Enabled, want.L7.Disabled = []string{"httpflow", "httpflow-tls"}, []string{}
 	want.Netlog = Netlog{Blacklist: "udp", Log: true, MetricOnly: true, Protocols: []string{"http"}}
 	want.Trace = Trace{
 		Server: "http://10.0.0.2:9529", AllProcess: true, EnvList: []string{"DD_SERVICE"}, EnvBlacklist: []string{"NO_TRACE"},

@@ -55,7 +55,7 @@ func TestEverySpelling(t *testing.T) {
 		if k.FileOnly || k.bind.typ == "table" {
 			continue
 		}
-		text := strings.NewReplacer(`["`, "", `"]`, "", `", "`, " , ", `"`, "", "[]", "").Replace(k.sampleValue())
+		text := strings.NewReplacer(`["`, "", `"]`, "", `", "`, " , ", `"`, "", "[", "", "]", "").Replace(k.sampleValue())
 		if text == "" {
 			continue
 		}
