@@ -33,6 +33,8 @@ units are those of DataKit's eBPF collector; **new** marks what it does not have
 out of the records it does not apply to; every other tag is always there, if need be empty. The global tags ` +
 	"`host`" + `, ` + "`service`" + `
 and your own come last, where a record has no tag of that name itself. Times are Unix nanoseconds.
+
+All flows have the same tags. DataKit's dnsflow has no ` + "`pid`, `process_name`, `netns`, `dst_nat_ip` and `dst_nat_port`" + `.
 `
 
 func document() (string, error) {
