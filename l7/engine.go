@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -240,10 +241,7 @@ func (e *Engine) evict(c *conn, why protocol.End) {
 // finish feeds what is held, holes or not, and closes the Conn. The connection
 // counts as dropped for the reason, "" for none.
 func (e *Engine) finish(c *conn, at int64, why string) {
-	for c.parser != nil && len(c.held) > 0 {
-		e.giveUp(c)
-		e.drain(c)
-	}
+	e.settle(c, math.MaxInt64)
 	if c.dead {
 		return
 	}

@@ -56,7 +56,7 @@ func (m messages) Detect(sd protocol.Side, first []byte, _ bool) protocol.Verdic
 
 func (m messages) Open(joined bool) protocol.Conn {
 	c := &messageConn{name: m.name, waiting: map[uint32]*protocol.Exchange{}}
-	c.resync = [2]bool{joined, joined}
+	c.resync, c.known = [2]bool{joined, joined}, [2]bool{!joined, !joined}
 	return c
 }
 
@@ -171,10 +171,6 @@ func (c *messageConn) Lost(sd protocol.Side, n uint64) {
 	c.lost[sd] += n
 	c.resync[sd] = true
 	c.next[sd] += n
-	if !c.known[sd] {
-		c.next[sd] = n
-		c.known[sd] = true
-	}
 }
 
 func (c *messageConn) Close(at int64, emit protocol.Emit) {
