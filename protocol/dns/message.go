@@ -72,22 +72,7 @@ type Addr struct {
 // malformed. The ID, Response, Opcode and Rcode are set if 12 bytes are there.
 // Owner and Follow may be called as long as b is valid.
 func (m *Message) Decode(b []byte) error {
-	*m = Message{
-		Addrs: m.Addrs[:0], records: m.records[:0], chain: m.chain, wire: m.wire,
-		names: m.names, forget: m.forget, msg: b,
-	}
-	if len(b) < headerLen {
-		return ErrShort
-	}
-	flags := binary.BigEndian.Uint16(b[2:])
-	m.ID = binary.BigEndian.Uint16(b)
-	m.Response = flags&flagResponse != 0
-	m.Truncated = flags&flagTruncated != 0
-	m.Opcode = uint8(flags >> 11 & 0xf)
-	m.Rcode = int(flags & 0xf)
-	m.Questions = int(binary.BigEndian.Uint16(b[4:]))
-	m.Answers = int(binary.BigEndian.Uint16(b[6:]))
-	at, err := m.question()
+	at, err := m.questionOf(b)
 	if err != nil {
 		return err
 	}
@@ -101,6 +86,26 @@ func (m *Message) Decode(b []byte) error {
 		m.follow(headerLen)
 	}
 	return nil
+}
+
+// questionOf reads header and first question and returns the offset behind.
+func (m *Message) questionOf(b []byte) (int, error) {
+	*m = Message{
+		Addrs: m.Addrs[:0], records: m.records[:0], chain: m.chain, wire: m.wire,
+		names: m.names, forget: m.forget, msg: b,
+	}
+	if len(b) < headerLen {
+		return 0, ErrShort
+	}
+	flags := binary.BigEndian.Uint16(b[2:])
+	m.ID = binary.BigEndian.Uint16(b)
+	m.Response = flags&flagResponse != 0
+	m.Truncated = flags&flagTruncated != 0
+	m.Opcode = uint8(flags >> 11 & 0xf)
+	m.Rcode = int(flags & 0xf)
+	m.Questions = int(binary.BigEndian.Uint16(b[4:]))
+	m.Answers = int(binary.BigEndian.Uint16(b[6:]))
+	return m.question()
 }
 
 // question reads the first question and returns the offset behind it.

@@ -110,7 +110,8 @@ func TestRealPackets(t *testing.T) {
 	for _, c := range []struct{ what, hex, name, typ, addrs string }{
 		{"RFC 1035 query", `24 1a 01 00 00 01 00 00 00 00 00 00 03 77 77 77 06 67 6f 6f 67 6c 65 03 63 6f 6d 00 00 01 00 01`,
 			"www.google.com", "A", ""},
-		{"a compressed answer", `24 1a 81 80 00 01 00 03 00 00 00 00 03 77 77 77 06 67 6f 6f 67 6c 65 03 63 6f 6d 00 00 01 00 01
+		{"a compressed answer", `
+			24 1a 81 80 00 01 00 03 00 00 00 00 03 77 77 77 06 67 6f 6f 67 6c 65 03 63 6f 6d 00 00 01 00 01
 			c0 0c 00 05 00 01 00 05 28 39 00 12 03 77 77 77 01 6c 06 67 6f 6f 67 6c 65 03 63 6f 6d 00
 			c0 2c 00 01 00 01 00 00 00 e3 00 04 42 f9 59 63 c0 2c 00 01 00 01 00 00 00 e3 00 04 42 f9 59 68`,
 			"www.google.com", "A", "66.249.89.99/227 66.249.89.104/227"},
@@ -131,15 +132,17 @@ func TestChains(t *testing.T) {
 		answers []rec
 		want    []string // in any order
 	}{
-		{"direct", []rec{a("x.org.", 300, "10.0.0.1"), aaaa("X.ORG.", 301, "fd00::1")}, []string{"10.0.0.1/300", "fd00::1/301"}},
+		{"direct", []rec{a("x.org.", 300, "10.0.0.1"), aaaa("X.ORG.", 301, "fd00::1")},
+			[]string{"10.0.0.1/300", "fd00::1/301"}},
 		{"mapped", []rec{aaaa("x.org.", 300, "::ffff:10.0.0.1")}, []string{"10.0.0.1/300"}},
 		{"three CNAMEs, the middle one is the shortest", []rec{
 			cname("x.org.", 900, "a.net."), cname("a.net.", 70, "b.net."), cname("b.net.", 800, "c.net."),
 			a("c.net.", 500, "10.0.0.1"), a("c.net.", 69, "10.0.0.2"), a("a.net.", 600, "10.0.0.3"),
 		}, []string{"10.0.0.1/70", "10.0.0.2/69", "10.0.0.3/600"}},
-		{"somebody else's", []rec{a("y.org.", 300, "10.0.0.1"), cname("y.org.", 300, "z.org."), a("x.org.org.", 300, "10.0.0.2"),
-			a("org.", 300, "10.0.0.3"), a("z.org.", 300, "10.0.0.4")}, nil},
-		{"the chain's loop", []rec{cname("x.org.", 300, "y.org."), cname("y.org.", 300, "x.org."), a("y.org.", 300, "10.0.0.1")},
+		{"somebody else's", []rec{a("y.org.", 300, "10.0.0.1"), cname("y.org.", 300, "z.org."),
+			a("x.org.org.", 300, "10.0.0.2"), a("org.", 300, "10.0.0.3"), a("z.org.", 300, "10.0.0.4")}, nil},
+		{"the chain's loop", []rec{cname("x.org.", 300, "y.org."),
+			cname("y.org.", 300, "x.org."), a("y.org.", 300, "10.0.0.1")},
 			[]string{"10.0.0.1/300"}},
 		{"a CNAME to itself", []rec{cname("x.org.", 300, "x.org."), a("x.org.", 300, "10.0.0.1")}, []string{"10.0.0.1/300"}},
 		{"a TTL beyond 31 bits is 0", []rec{a("x.org.", 1<<31, "10.0.0.1")}, []string{"10.0.0.1/0"}},
@@ -161,13 +164,14 @@ func TestBounds(t *testing.T) {
 	name := func(i int) string { return strings.Repeat("x", i+1) + ".org." }
 	var answers []rec
 	for i := range 40 {
-		answers = append(answers, cname(name(i), 300, name(i+1)), a(name(i), 300, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).String()))
+		answers = append(answers, cname(name(i), 300, name(i+1)), a(name(i), 300, "10.0.0."+strconv.Itoa(i)))
 	}
 	m := decoded(t, build(t, dnsmessage.Header{Response: true}, name(0), 1, answers...))
 	if len(m.Addrs) != maxChain || m.Answers != 80 {
 		t.Errorf("%d addresses of a long chain, %d answers", len(m.Addrs), m.Answers)
 	}
-	m = decoded(t, build(t, dnsmessage.Header{Response: true}, "x.org.", 1, slices.Repeat([]rec{a("x.org.", 1, "10.0.0.1")}, 3000)...))
+	answers = slices.Repeat([]rec{a("x.org.", 1, "10.0.0.1")}, 3000)
+	m = decoded(t, build(t, dnsmessage.Header{Response: true}, "x.org.", 1, answers...))
 	if len(m.Addrs) != maxRecords || m.Answers != 3000 || m.Partial {
 		t.Errorf("%d addresses of %d", len(m.Addrs), m.Answers)
 	}
@@ -176,10 +180,13 @@ func TestBounds(t *testing.T) {
 func TestExtendedRcode(t *testing.T) {
 	m := dnsmessage.Message{Header: dnsmessage.Header{Response: true, RCode: 1}}
 	m.Questions = []dnsmessage.Question{{Name: dnsmessage.MustNewName("x."), Type: 1, Class: 1}}
-	m.Authorities = []dnsmessage.Resource{resource(rec{"x.", 1, &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.x.")}})}
+	ns := &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.x.")}
+	m.Authorities = []dnsmessage.Resource{resource(rec{"x.", 1, ns})}
 	m.Additionals = []dnsmessage.Resource{resource(a("ns.x.", 300, "10.9.9.9")), {
-		Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName("."), Type: dnsmessage.TypeOPT, TTL: 1 << 24, Class: 1232},
-		Body:   &dnsmessage.OPTResource{},
+		Header: dnsmessage.ResourceHeader{
+			Name: dnsmessage.MustNewName("."), Type: dnsmessage.TypeOPT, TTL: 1 << 24, Class: 1232,
+		},
+		Body: &dnsmessage.OPTResource{},
 	}}
 	got := decoded(t, pack(t, &m))
 	if got.Rcode != 17 || !got.EDNS || len(got.Addrs) != 0 {
@@ -284,7 +291,8 @@ func TestNamesAreForgotten(t *testing.T) {
 
 // What dnsmessage, a decoder by others, can read, we read alike.
 func FuzzDecode(f *testing.F) {
-	f.Add(build(f, dnsmessage.Header{Response: true}, "x.org.", 1, cname("x.org.", 3, "y.org."), a("y.org.", 3, "10.0.0.1")))
+	f.Add(build(f, dnsmessage.Header{Response: true}, "x.org.", 1,
+		cname("x.org.", 3, "y.org."), a("y.org.", 3, "10.0.0.1")))
 	f.Add(build(f, dnsmessage.Header{ID: 1}, ".", 65))
 	f.Add(unhex(f, "0007818000010001000000000161c00c00010001"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -295,7 +303,8 @@ func FuzzDecode(f *testing.F) {
 		if (herr != nil) != (len(b) < headerLen) {
 			t.Fatal(herr)
 		}
-		if herr == nil && (m.ID != h.ID || m.Response != h.Response || uint16(m.Opcode) != uint16(h.OpCode) || m.Rcode&15 != int(h.RCode)) {
+		if herr == nil && (m.ID != h.ID || m.Response != h.Response ||
+			uint16(m.Opcode) != uint16(h.OpCode) || m.Rcode&15 != int(h.RCode)) {
 			t.Fatalf("header %+v, want %+v", m, h)
 		}
 		if q, qerr := p.Question(); err == nil && qerr == nil {
@@ -334,7 +343,10 @@ func direct(t *testing.T, m *Message, p *dnsmessage.Parser, name dnsmessage.Name
 	if err != nil || m.Partial || len(all) > maxRecords {
 		return
 	}
-	for _, r := range all {
+	for i, r := range all {
+		if owner, _, _ := m.Owner(i); owner == "" {
+			continue // dnsmessage follows pointers forward and into the header
+		}
 		body, ok := r.Body.(*dnsmessage.AResource)
 		if !ok || r.Header.Class != 1 || r.Header.Length != 4 || text(r.Header.Name) != text(name) {
 			continue
