@@ -35,7 +35,8 @@ type Answer struct {
 // Options are the limits of a Cache. Zero stands for the default.
 type Options struct {
 	// Floor is how long an answer is believed at least, by default 60 s. It
-	// should be longer than the interval, since rows leave at its end.
+	// should be longer than the interval, since rows leave at its end. For none
+	// at all: SetFloor(0).
 	Floor time.Duration
 	// MaxEntries bounds the cache, by default 65536. An answer takes up to
 	// three entries for each address: for its process, namespace and host.
@@ -70,23 +71,22 @@ type entry struct {
 
 // New returns an empty cache.
 func New(o Options) *Cache {
-	c := &Cache{max: o.MaxEntries, entries: map[key]*entry{}, order: newRing()}
+	c := &Cache{max: o.MaxEntries, floor: o.Floor, entries: map[key]*entry{}, order: newRing()}
 	if c.max <= 0 {
 		c.max = defaultEntries
 	}
-	c.SetFloor(o.Floor)
+	if c.floor <= 0 {
+		c.floor = defaultFloor
+	}
 	return c
 }
 
 // SetFloor changes how long answers are believed at least, from the next one
-// on. Zero stands for the default.
+// on. Zero leaves it to the TTL alone.
 func (c *Cache) SetFloor(floor time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.floor = floor
-	if floor <= 0 {
-		c.floor = defaultFloor
-	}
 }
 
 // Learn stores that the name leads to these addresses, as a process was told
