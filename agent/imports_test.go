@@ -44,6 +44,7 @@ func layers() []layer {
 		{packages: "protocol", may: []string{"record"}, pure: true},
 		{packages: "protocol/*", may: []string{"protocol", "record"}, pure: true},
 		{packages: "l7", may: []string{"ledger", "protocol", "record"}, pure: true},
+		{packages: "l7/dnsflow", may: []string{"ledger", "protocol", "protocol/dns", "record"}, pure: true},
 
 		{packages: "source", may: []string{"config", "record"}},
 		{packages: "source/*", may: []string{"aggregate", "config", "ledger", "probe", "record", "source", ebpf, sys}},
