@@ -155,7 +155,8 @@ func TestHostileMemory(t *testing.T) {
 	const limit = 1 << 20
 	r := newRig(t, func(o *Options) { o.MaxConns, o.MaxBuffer, o.MaxMemory = 1000, 64<<10, limit })
 	rnd := rand.New(rand.NewPCG(1, 2))
-	data := [][]byte{message('Q', 1, 1<<20+1)[:2000], message('A', 1, 999)[:5], {'Q'}, make([]byte, 40), message('Q', 2, 0)}
+	data := [][]byte{message('Q', 1, 1<<20+1)[:2000],
+		message('A', 1, 999)[:5], {'Q'}, make([]byte, 40), message('Q', 2, 0)}
 	peak := int64(0)
 	for i := range int64(200_000) {
 		c := hostile(rnd, data, i*1000)
