@@ -21,6 +21,7 @@ struct conn {
 	/* Sequence numbers at the last report, by which the snapshot knows idle sockets. */
 	u32 seen_rcv, seen_snd;
 	u8 settled; /* nothing was unread, unsent or unacknowledged then */
+	u8 l7;	    /* what source/payload makes of the bytes; conn leaves it alone */
 	u64 born;
 	/*
 	 * What has been reported is nothing when the lower 16 bits are zero, else

@@ -32,7 +32,8 @@ type bpfConn struct {
 	SeenRcv     uint32
 	SeenSnd     uint32
 	Settled     uint8
-	_           [7]byte
+	L7          uint8
+	_           [6]byte
 	Born        uint64
 	Claim       uint64
 }

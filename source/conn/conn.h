@@ -3,7 +3,7 @@
 #ifndef WEFT_CONN_H
 #define WEFT_CONN_H
 
-#include "flow.h"
+#include "knobs.h"
 
 /*
  * A flow row's sums since the last read-out. What is added to comes first: a
@@ -40,12 +40,6 @@ enum conn_stat {
 	STAT_RESOLVED,	       /* accepted sockets whose worker was found, or that closed */
 	STAT_MAX,
 };
-
-/* What Go may change while programs run (SIGHUP). */
-volatile u32 keep_loopback = 0;
-volatile u32 keep_ipv6 = 1;
-/* Client ports at or above it are collapsed; 0 collapses all, 65536 none. */
-volatile u32 ephemeral_min = 0;
 
 /* Rows in the flow table in use, zeroed by Go when it swaps tables. */
 u64 flows_used = 0;

@@ -37,24 +37,6 @@ struct {
 	.values = {&flows_a},
 };
 
-static __always_inline bool key_wanted(const struct flow_key *k)
-{
-	if (!keep_loopback && (addr_is_loopback(k->laddr) || addr_is_loopback(k->raddr)))
-		return false;
-	return keep_ipv6 || addr_is_v4(k->raddr);
-}
-
-/* The reference's ephemeral rule: only the opener's port, never the server's. */
-static __always_inline void key_collapse(struct flow_key *k)
-{
-	if (k->incoming) {
-		if (k->rport >= ephemeral_min)
-			k->rport = 0;
-	} else if (k->lport >= ephemeral_min) {
-		k->lport = 0;
-	}
-}
-
 static __always_inline void val_add(struct flow_val *to, const struct flow_val *v)
 {
 	if (v->rx_bytes)

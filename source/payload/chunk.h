@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Connections whose bytes go to user space, and the bytes. */
+#ifndef WEFT_CHUNK_H
+#define WEFT_CHUNK_H
+
+#include "rows.h"
+
+/* A connection is handed to user space, with a request that waits or without. */
+struct ev_open {
+	enum event_kind kind;
+	enum stream_mode mode;
+	enum method method; /* of the request that waits; M_NONE: none does */
+	u32 line_len;
+	u64 sk, born, at;
+	u32 uid[2];
+	u8 joined;
+	u8 server;
+	u8 truncated;
+	u8 pad;
+	u32 ports; /* of packets that come in, network order: key's may be collapsed */
+	struct flow_key key;
+	char comm[16];
+	u64 start, req_start, req_bytes;
+	char line[LINE_CAP];
+};
+
+struct ev_chunk {
+	enum event_kind kind;
+	u32 len; /* bytes that it stands for */
+	u32 cap; /* bytes in data */
+	u8 dir;
+	u8 pad[3];
+	u64 sk, born, at;
+	u64 offset;
+	u8 data[];
+};
+
+struct ev_close {
+	enum event_kind kind;
+	u32 pad;
+	u64 sk, born, at;
+};
+
+#define CHUNK_MAX 16384
+
+struct piece {
+	struct stream *s;
+	u64 sk;
+	u64 offset;
+	u32 from; /* in the packet */
+	u32 len;
+	u8 dir;
+};
+
+static __always_inline int piece_reserve(struct __sk_buff *skb, const struct piece *c, const u32 size)
+{
+	struct ev_chunk *e = bpf_ringbuf_reserve(&events, sizeof(*e) + size, 0);
+	u32 n = c->len;
+
+	if (!e) {
+		count(STAT_RING_FULL, 1);
+		count(STAT_RING_FULL_BYTES, n);
+		return 0;
+	}
+	if (n > size)
+		n = size;
+	e->kind = EV_CHUNK;
+	e->len = c->len;
+	e->cap = n;
+	e->dir = c->dir;
+	e->sk = c->sk;
+	e->born = c->s->born;
+	e->at = bpf_ktime_get_ns();
+	e->offset = c->offset;
+	if (n > 0 && bpf_skb_load_bytes(skb, c->from, e->data, n))
+		e->cap = 0;
+	bpf_ringbuf_submit(e, wake_flags());
+	count(STAT_CHUNKS, 1);
+	return 0;
+}
+
+/* At most CHUNK_MAX bytes, in the smallest record of a few sizes that takes them. */
+static __noinline int piece_emit(struct __sk_buff *skb, const struct piece *c)
+{
+	if (c->len <= 64)
+		return piece_reserve(skb, c, 64);
+	if (c->len <= 256)
+		return piece_reserve(skb, c, 256);
+	if (c->len <= 1024)
+		return piece_reserve(skb, c, 1024);
+	if (c->len <= 4096)
+		return piece_reserve(skb, c, 4096);
+	return piece_reserve(skb, c, CHUNK_MAX);
+}
+
+/* Emits payload bytes [from, to) in pieces. */
+static __noinline int run_emit(struct packet *p, struct stream *s, u64 sk, u32 from, u32 to)
+{
+	struct piece c = {.s = s, .sk = sk, .dir = p->dir};
+
+	c.offset = stream_offset(s, p) + from;
+	for (int i = 0; i < 6; i++) {
+		if (from >= to)
+			break;
+		c.from = p->off + from;
+		c.len = to - from;
+		if (c.len > CHUNK_MAX)
+			c.len = CHUNK_MAX;
+		piece_emit(p->skb, &c);
+		from += c.len;
+		c.offset += c.len;
+	}
+	return 0;
+}
+
+/*
+ * The process behind the bytes: whoever connected; of an accepted socket who
+ * sends on it (it holds the socket lock then, so that the current task is no
+ * chance passer-by), until then who listens.
+ */
+static __always_inline void stream_owner(struct stream *s, u64 key, bool egress)
+{
+	struct sock *sk = (struct sock *)s->sk;
+	struct conn *c;
+	struct listener *l;
+	struct owner o = {};
+
+	if (s->flow && !(s->flags & F_GUESSED))
+		return;
+	s->flags &= ~F_GUESSED;
+	c = bpf_map_lookup_elem(&socks, &key);
+	if (c && c->role == ROLE_CLIENT && c->owner_from != OWNER_NONE) {
+		o = c->owner;
+	} else if (egress && BPF_CORE_READ(sk, sk_lock.owned)) {
+		owner_current(&o, have_fetch ? DIRECT | FETCH : PROBE);
+	} else if (c && c->owner_from != OWNER_NONE) {
+		o = c->owner;
+	} else {
+		l = listener_find(s->key.netns, s->key.lport);
+		if (l)
+			o = l->owner;
+		s->flags |= F_GUESSED;
+	}
+	__builtin_memcpy(s->comm, o.comm, sizeof(s->comm));
+	s->key.pid = o.pid;
+	s->key.name = mix(mix(hash_seed, *(u64 *)o.comm), *(u64 *)(o.comm + 8)) >> 32;
+	key_collapse(&s->key);
+	s->flow = hash_flow(&s->key);
+}
+
+/* Announces the connection to user space. */
+static __always_inline void stream_open(struct stream *s, u64 key)
+{
+	struct ev_open *e;
+	u32 len = line_max;
+
+	if (len > LINE_CAP || !s->announce)
+		return;
+	s->announce = 0;
+	stream_owner(s, key, false);
+	e = bpf_ringbuf_reserve(&events, __builtin_offsetof(struct ev_open, line) + len, 0);
+	if (!e) {
+		count(STAT_RING_FULL, 1);
+		return;
+	}
+	e->kind = EV_OPEN;
+	e->mode = s->mode;
+	e->method = s->pending;
+	e->sk = key;
+	e->born = s->born;
+	e->at = bpf_ktime_get_ns();
+	e->uid[0] = s->uid[0];
+	e->uid[1] = s->uid[1];
+	e->joined = s->joined;
+	e->server = s->server;
+	e->truncated = !!(s->flags & F_TRUNCATED);
+	e->ports = s->ports;
+	e->key = s->key;
+	__builtin_memcpy(e->comm, s->comm, sizeof(e->comm));
+	e->start = s->start;
+	e->req_start = s->req_start;
+	e->req_bytes = s->req_bytes;
+	e->line_len = s->line_len;
+	for (u32 i = 0; i < LINE_CAP / 8 && i * 8 < len; i++)
+		((u64 *)e->line)[i] = ((const u64 *)s->line)[i];
+	bpf_ringbuf_submit(e, wake_flags());
+}
+
+/* From this packet on user space parses; pending: method of a request that waits. */
+static __always_inline int hand_over(struct packet *p, struct stream *s, u8 pending)
+{
+	s->mode = MODE_RAW;
+	s->announce = 1;
+	s->pending = pending;
+	s->joined |= stream_offset(s, p) != 0;
+	if (pending)
+		count(STAT_HANDED_OVER, 1);
+	return TAIL_STREAM;
+}
+
+static __always_inline void bore(u64 key)
+{
+	struct conn *c = bpf_map_lookup_elem(&socks, &key);
+
+	if (c)
+		c->l7 = L7_BORING;
+	stream_del(key);
+}
+
+/*
+ * verdicts: connections of which user space wants nothing more. Inserted by Go,
+ * deleted here at the connection's next packet; LRU, since that may never come.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, u64); /* born */
+} verdicts SEC(".maps");
+
+struct skip_key {
+	u64 sk;
+	u64 dir;
+};
+
+/*
+ * skips: offsets up to which user space does not need a direction's bytes (a
+ * long body). Inserted by Go; LRU.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct skip_key);
+	__type(value, u64);
+} skips SEC(".maps");
+
+static __always_inline bool unwanted(const struct stream *s, u64 key)
+{
+	u64 *born = bpf_map_lookup_elem(&verdicts, &key);
+
+	if (!born)
+		return false;
+	bpf_map_delete_elem(&verdicts, &key);
+	return *born == s->born;
+}
+
+/* Bytes at the packet's beginning that are inside a body nobody wants. */
+static __always_inline u32 skipped(const struct packet *p, const struct stream *s, u64 key)
+{
+	struct skip_key k = {.sk = key, .dir = p->dir};
+	u64 at = stream_offset(s, p);
+	u64 *until;
+
+	if (p->len < 1024)
+		return 0;
+	until = bpf_map_lookup_elem(&skips, &k);
+	if (!until || *until <= at)
+		return 0;
+	return *until - at < p->len ? *until - at : p->len;
+}
+
+static __always_inline void raw_packet(struct packet *p, struct stream *s, u64 key)
+{
+	run_emit(p, s, key, skipped(p, s, key), p->len);
+}
+
+static __always_inline void stream_close(struct stream *s, u64 key)
+{
+	struct ev_close *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count(STAT_RING_FULL, 1);
+		return;
+	}
+	e->kind = EV_CLOSE;
+	e->sk = key;
+	e->born = s->born;
+	e->at = bpf_ktime_get_ns();
+	bpf_ringbuf_submit(e, wake_flags());
+}
+
+/* TLS: the hellos are in the first bytes of either side; the rest is cipher text. */
+static __always_inline void hello_packet(struct packet *p, struct stream *s, u64 key)
+{
+	u8 bit = 1 << (p->dir & 1);
+
+	if (!(s->seen & bit))
+		run_emit(p, s, key, 0, p->len < 2048 ? p->len : 2048);
+	s->seen |= bit;
+	if (s->seen != 3)
+		return;
+	stream_close(s, key);
+	bore(key);
+}
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* HTTP/2 (RFC 9113): user space gets every frame, but not the payload of DATA. */
+#ifndef WEFT_H2_H
+#define WEFT_H2_H
+
+#include "http.h"
+
+#define H2_HEAD 9
+#define H2_PREFACE 24
+#define H2_DATA 0
+/* DATA payloads up to this are copied with what is around them: one record less. */
+#define H2_SMALL 128
+/* Frames looked at in one pass. */
+#define H2_FRAMES 24
+
+/* Reads what is missing of the frame header at pos; how many bytes that took. */
+static __always_inline u32 h2_header(struct packet *p, u8 *head, u32 pos)
+{
+	u32 have = head[15], n;
+
+	if (have >= H2_HEAD)
+		have = 0;
+	n = H2_HEAD - have;
+	if (n > p->len - pos)
+		n = p->len - pos;
+	if (n < 1 || n > H2_HEAD || bpf_skb_load_bytes(p->skb, p->off + pos, head + have, n))
+		return 0;
+	head[15] = have + n;
+	return n;
+}
+
+/* One step of the walk: how many bytes it takes, and whether they are wanted. */
+static __always_inline u32 h2_step(struct packet *p, struct stream *s, u32 pos, bool *want)
+{
+	u32 rest = p->len - pos, n;
+	u8 d = p->dir & 1;
+	u8 *head = s->h2_head[d];
+
+	*want = true;
+	if (s->h2_skip[d]) {
+		n = s->h2_skip[d] < rest ? s->h2_skip[d] : rest;
+		*want = n <= H2_SMALL;
+		s->h2_skip[d] -= n;
+		return n;
+	}
+	if (s->h2_keep[d]) {
+		n = s->h2_keep[d] < rest ? s->h2_keep[d] : rest;
+		s->h2_keep[d] -= n;
+		return n;
+	}
+	n = h2_header(p, head, pos);
+	if (head[15] >= H2_HEAD) {
+		u32 len = (u32)head[0] << 16 | (u32)head[1] << 8 | head[2];
+
+		head[15] = 0;
+		if (head[3] == H2_DATA)
+			s->h2_skip[d] = len;
+		else
+			s->h2_keep[d] = len;
+	}
+	return n;
+}
+
+/*
+ * Finds the next run of bytes that are wanted: [walk_from, walk_at). One run a
+ * pass: what is behind it is another pass of the program.
+ */
+static __always_inline void h2_walk(struct packet *p, struct stream *s)
+{
+	bool want;
+
+	/* In the stream, of whose values the verifier knows nothing: see head_end. */
+	s->walk_at = s->walk_from = 0;
+	for (int i = 0; i < H2_FRAMES && s->walk_at < p->len; i++) {
+		u32 n = h2_step(p, s, s->walk_at, &want);
+
+		if (!n)
+			return;
+		if (!want && s->walk_from < s->walk_at) {
+			/* Taken back: the next pass skips it. */
+			s->h2_skip[p->dir & 1] += n;
+			return;
+		}
+		s->walk_at += n;
+		if (!want)
+			s->walk_from = s->walk_at;
+	}
+}
+
+static __always_inline void h2_packet(struct packet *p, struct stream *s, u64 key, const u8 dir)
+{
+	u32 to;
+
+	/* Out of order: the walk has lost its place, user space sorts it out. */
+	if (s->hole[0] || s->hole[1]) {
+		s->mode = MODE_RAW;
+		run_emit(p, s, key, 0, p->len);
+		return;
+	}
+	h2_walk(p, s);
+	to = s->walk_at;
+	run_emit(p, s, key, s->walk_from, to);
+	if (!to || to >= p->len)
+		return;
+	p->off += to;
+	p->len -= to;
+	p->seq += to;
+	packet_pass(p, dir, true, TAIL_H2);
+	/* Too many passes: from here on everything is copied. */
+	s->mode = MODE_RAW;
+	run_emit(p, s, key, 0, p->len);
+}
+
+static __always_inline bool h2_preface(u64 w)
+{
+	return w == WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T');
+}
+
+/*
+ * Could these be the first bytes of a frame in the middle of a connection?
+ * User space looks closer; this keeps everything else away from it.
+ */
+static __always_inline bool h2_frame(u64 w)
+{
+	u32 len = ((u32)w & 0xff) << 16 | ((u32)(w >> 8) & 0xff) << 8 | ((u32)(w >> 16) & 0xff);
+	u8 type = w >> 24, flags = w >> 32, top = w >> 40;
+
+	if (len > 16384 || top)
+		return false;
+	switch (type) {
+	case 0: /* DATA */
+		return !(flags & ~0x09) && (w >> 48);
+	case 1: /* HEADERS */
+		return !(flags & ~0x2d) && len > 0;
+	case 3: /* RST_STREAM */
+	case 8: /* WINDOW_UPDATE */
+		return len == 4 && !flags;
+	case 6: /* PING */
+		return len == 8 && !(flags & ~1);
+	}
+	return false;
+}
+
+#endif
