@@ -316,9 +316,7 @@ func (c *Conn) Close(_ int64, emit protocol.Emit) {
 	if h := &c.client; h.req != nil {
 		c.endMessage(h, h.known, h.seen, false)
 	}
-	for _, r := range c.queue {
-		c.ready = append(c.ready, r)
-	}
+	c.ready = append(c.ready, c.queue...)
 	c.queue = nil
 	c.flush(emit)
 }

@@ -58,13 +58,13 @@ func TestLost(t *testing.T) {
 			cli(get, 1), lostCli(get+get, 2, 3), srv(ok204), srv(ok204), srv(ok204), cli(get, 4), srv(ok204)},
 			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,3,3\n1.1 GET /4 host= 204 req=57+19 resp=18 t=6,7,7\norphans=2 dropped=0"},
 		{"a request of a pipeline", []any{
-			cli(get+get, 1, 2), lostCli(get, 3), cli(get, 4), srv(ok204+ok204), srv(ok204), srv(ok204)},
+			cli(get+get, 1, 2), lostCli(get, 3), cli(get, 4), srv(ok204 + ok204), srv(ok204), srv(ok204)},
 			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,4,4\n1.1 GET /2 host= 204 req=19+19 resp=18 t=1,4,4\norphans=2 dropped=1"},
 		{"the end of a request's head", []any{
 			cli("GET /1 HTTP/1.1\r\nHost:"), lostCli(" h\r\n\r\n"), srv(ok204), cli(get, 2), srv(ok204)},
 			"1.1 GET /1 host= 204 req=0+17 resp=18 t=1,3,3 incomplete=request\n1.1 GET /2 host= 204 req=28+19 resp=18 t=4,5,5"},
 		{"no start line at the start of a segment", []any{
-			cli(get, 1), lostSrv(ok204), srv("x"+ok204), cli(get, 2), srv(ok204)},
+			cli(get, 1), lostSrv(ok204), srv("x" + ok204), cli(get, 2), srv(ok204)},
 			"orphans=1 dropped=2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
