@@ -33,7 +33,8 @@ func newHost(t testing.TB, maxPending int) *host {
 }
 
 func (h *host) out(x *Transaction) {
-	line := fmt.Sprintf("%s %s>%s %d/%s %s %s rcode %d", x.Flow.Direction, netip.AddrPortFrom(x.Flow.Src, uint16(x.Flow.SrcPort)),
+	line := fmt.Sprintf("%s %s>%s %d/%s %s %s rcode %d", x.Flow.Direction,
+		netip.AddrPortFrom(x.Flow.Src, uint16(x.Flow.SrcPort)),
 		netip.AddrPortFrom(x.Flow.Dst, uint16(x.Flow.DstPort)), x.Flow.PID, x.Flow.Comm, x.Name, x.Type, x.Rcode)
 	if x.Rcode != record.RcodeTimeout {
 		line += fmt.Sprintf(" in %v", time.Duration(x.Latency))
@@ -322,7 +323,8 @@ func TestTCP(t *testing.T) {
 		conn.Feed(protocol.Segment{Side: side, Data: b, Fresh: len(b), Now: at, Started: true}, emit)
 	}
 	feed(protocol.Client, 100, frames(ask(t, 1, "a.org."), ask(t, 2, "b.org."), ask(t, 2, "b.org."), ask(t, 3, "c.org.")))
-	feed(protocol.Server, 150, frames(reply(t, 9, "x.org.", 0), reply(t, 2, "b.org.", 3), reply(t, 1, "a.org.", 0, "10.1.1.1")))
+	feed(protocol.Server, 150, frames(reply(t, 9, "x.org.", 0), reply(t, 2, "b.org.", 3),
+		reply(t, 1, "a.org.", 0, "10.1.1.1")))
 	conn.Close(200, emit)
 	h.check("4 3 retry=1", "3 2 orphan_response=1",
 		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/dig b.org A rcode 3 in 50ns",
