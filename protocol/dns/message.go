@@ -48,16 +48,17 @@ type Message struct {
 	// through CNAMEs.
 	Addrs []Addr
 	EDNS  bool
-	// Partial: the records could not all be read, because the capture cut them
-	// or because they are malformed; in the latter case Addrs is empty.
+	// Partial: the records could not all be read, because the capture cut them,
+	// or because they are malformed or hostile; then Addrs is empty.
 	Partial bool
 
-	msg     []byte
-	records []rr
-	chain   []hop
-	wire    []byte
-	names   map[string]string // by uncompressed name; nil in one that forgets
-	forget  bool
+	msg      []byte
+	records  []rr
+	chain    []hop
+	compared int // labels
+	wire     []byte
+	names    map[string]string // by uncompressed name
+	forget   bool              // no names are remembered
 }
 
 // Addr is an address that was answered.
@@ -136,8 +137,11 @@ func (m *Message) text(wire []byte) string {
 	if text, ok := m.names[string(wire)]; ok {
 		return text
 	}
-	if m.names == nil || len(m.names) >= maxNames {
+	if m.names == nil {
 		m.names = map[string]string{}
+	}
+	if len(m.names) >= maxNames {
+		clear(m.names)
 	}
 	text := present(wire)
 	m.names[string(wire)] = text

@@ -112,13 +112,14 @@ func target(msg []byte, off int) int {
 }
 
 // sameName tells whether the names at two offsets are equal; ASCII letters of
-// either case are (RFC 4343).
-func sameName(msg []byte, a, b int) bool {
+// either case are (RFC 4343). When a message was made to cost too much, no name
+// is equal to another any more.
+func (m *Message) sameName(a, b int) bool {
 	if a == b {
 		return true
 	}
-	x, y := cursor{msg: msg, at: a}, cursor{msg: msg, at: b}
-	for {
+	x, y := cursor{msg: m.msg, at: a}, cursor{msg: m.msg, at: b}
+	for ; m.compared < maxCompared; m.compared++ {
 		l, errL := x.next()
 		r, errR := y.next()
 		if errL != nil || errR != nil || !sameLabel(l, r) {
@@ -128,6 +129,7 @@ func sameName(msg []byte, a, b int) bool {
 			return true
 		}
 	}
+	return false
 }
 
 func sameLabel(a, b []byte) bool {

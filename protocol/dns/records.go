@@ -9,6 +9,9 @@ import (
 const (
 	maxRecords = 1024 // answers that are kept; 4 KiB of EDNS hold 256
 	maxChain   = 16   // names of one CNAME chain; resolvers stop at 8 to 12
+	// maxCompared labels of a message are compared; 256 addresses that spell
+	// their owner's name out need 1000.
+	maxCompared = 20_000
 )
 
 // rr is a resource record by the places of its parts in the message.
@@ -102,7 +105,7 @@ func (m *Message) follow(name int) {
 	m.chain = append(m.chain[:0], hop{name, math.MaxUint32})
 	for i := 0; i < len(m.chain); i++ {
 		for _, r := range m.records {
-			if r.typ == typeCNAME && r.internet() && len(m.chain) < maxChain && sameName(m.msg, r.owner, m.chain[i].name) {
+			if r.typ == typeCNAME && r.internet() && len(m.chain) < maxChain && m.sameName(r.owner, m.chain[i].name) {
 				m.chain = append(m.chain, hop{target(m.msg, r.data), min(r.seconds(), m.chain[i].ttl)})
 			}
 		}
@@ -114,12 +117,15 @@ func (m *Message) follow(name int) {
 			}
 		}
 	}
+	if m.compared >= maxCompared {
+		m.Partial, m.Addrs = true, m.Addrs[:0]
+	}
 }
 
 // reached tells whether the chain led to the record's owner.
 func (m *Message) reached(r rr) (ttl uint32, ok bool) {
 	for _, h := range m.chain {
-		if sameName(m.msg, r.owner, h.name) {
+		if m.sameName(r.owner, h.name) {
 			return h.ttl, true
 		}
 	}
