@@ -18,7 +18,9 @@ type conn struct {
 	listed bool
 	proto  protocol.Protocol
 	parser protocol.Conn // nil until the protocol is found
-	sides  [2]side
+	// touched: the parser was fed.
+	touched bool
+	sides   [2]side
 	// held are pieces that cannot be fed yet, in the order they came.
 	held []piece
 	// fed is the newest time that the Conn was told.
@@ -90,7 +92,7 @@ func (s *side) old(off uint64) string {
 }
 
 func (c *conn) open(p protocol.Protocol) {
-	c.proto, c.parser = p, p.Open(c.joined)
+	c.proto, c.parser, c.touched = p, p.Open(c.joined), false
 }
 
 // lowest is the index of the held piece of the side with the lowest offset of

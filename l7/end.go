@@ -37,36 +37,6 @@ func (e *Engine) end(c *conn, sd protocol.Side, why protocol.End) {
 	e.kill(c, why, reason)
 }
 
-// upgrade goes on with HTTP/2. The exchange that answered 101 is not over: its
-// response comes on stream 1 (RFC 7540 section 3.2), so it is not handed out.
-func (e *Engine) upgrade(c *conn, sd protocol.Side) bool {
-	p := e.named("http2")
-	u, ok := p.(upgrader)
-	x := e.last
-	if !ok || x == nil || x.Status != 101 && x.Status != 0 {
-		return false
-	}
-	e.last = nil
-	e.exchanges.Drop(string(protocol.UpgradedH2C), 1)
-	c.proto, c.parser = p, u.Upgraded(x)
-	e.again(c, sd.Peer())
-	if !c.dead {
-		e.again(c, sd)
-	}
-	return true
-}
-
-// again feeds what the Conn before this one left of a side.
-func (e *Engine) again(c *conn, sd protocol.Side) {
-	s := &c.sides[sd]
-	if len(s.buf) == 0 {
-		return
-	}
-	rest := append([]byte(nil), s.buf...)
-	e.release(s)
-	e.feed(c, sd, rest, s.begun, false)
-}
-
 // close ends the Conn: what waits for an answer leaves.
 func (e *Engine) close(c *conn, at int64) {
 	e.cur = c
@@ -80,8 +50,7 @@ func (e *Engine) kill(c *conn, why protocol.End, reason string) {
 	e.connections.Drop(reason, 1)
 	e.unholdAll(c, reason)
 	for i := range c.sides {
-		s := &c.sides[i]
-		e.release(s)
+		e.release(&c.sides[i])
 	}
 	*c = conn{id: c.id, dead: true, listed: c.listed, seen: c.seen, older: c.older, newer: c.newer}
 	e.live.Add(-1)

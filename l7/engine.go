@@ -71,17 +71,6 @@ type Engine struct {
 	repeated                       atomic.Int64
 }
 
-// adopter is a Conn that takes over a request that it has not parsed itself.
-type adopter interface {
-	Adopt(request *protocol.Exchange)
-}
-
-// upgrader is the protocol "http2": it opens a connection whose first request
-// came over HTTP/1.1 (RFC 7540 section 3.2).
-type upgrader interface {
-	Upgraded(first *protocol.Exchange) protocol.Conn
-}
-
 // New returns an engine that counts in the ledger: stages l7.connections,
 // l7.chunks and l7.exchanges and the gauges of README.md.
 func New(o Options, led *ledger.Ledger) *Engine {
@@ -119,41 +108,6 @@ func (e *Engine) Open(id ConnID, info Info) {
 	e.append(c)
 	e.connections.In(1)
 	e.live.Add(1)
-}
-
-// Pending hands over a request that was seen elsewhere (by the kernel's fast
-// path) and still waits for its response. It settles the protocol of the
-// connection; each side goes on at its next chunk, wherever that begins.
-func (e *Engine) Pending(id ConnID, request *protocol.Exchange) {
-	c := e.conns[id]
-	if c == nil {
-		e.refuse("unknown_conn")
-		return
-	}
-	if c.parser == nil && !c.dead {
-		if p := e.named(request.Protocol); p != nil {
-			c.joined = true
-			c.open(p)
-		}
-	}
-	a, ok := c.parser.(adopter)
-	if !ok || c.proto.Name() != request.Protocol {
-		e.refuse("not_adopted")
-		return
-	}
-	c.joined = true
-	for i := range c.sides {
-		s := &c.sides[i]
-		s.known = s.known && len(s.buf)+s.waits > 0
-	}
-	a.Adopt(request)
-	e.settle(c, e.now)
-}
-
-// refuse counts a pending request that nobody takes over.
-func (e *Engine) refuse(why string) {
-	e.exchanges.In(1)
-	e.exchanges.Drop(why, 1)
 }
 
 func (e *Engine) named(name string) protocol.Protocol {
