@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Calls into a TLS library: from the function's entry to its return. */
+#ifndef WEFT_TLS_CALLS_H
+#define WEFT_TLS_CALLS_H
+
+#include "objects.h"
+
+enum { CALL_READ = 1, CALL_WRITE, CALL_READ_EX, CALL_WRITE_EX, CALL_SENDFILE, CALL_HANDSHAKE };
+
+struct call_key {
+	u64 id; /* the thread; in Go the goroutine, which may change threads */
+	u32 tgid;
+	u32 go;
+};
+
+struct call {
+	u64 frame; /* where the return address is, which tells nested calls apart */
+	u64 obj, buf, lenp;
+	u64 time;
+	u8 kind;
+	u8 on_stack; /* buf counts from the top of the goroutine's stack, which moves */
+	u8 io;	     /* a TCP socket was used meanwhile */
+};
+
+/*
+ * calls: calls in flight. Inserted at entry, deleted at return; one that never
+ * returned (a thread died in it) by the next call of that thread, or by Go when
+ * the process has gone. Full: STAT_CALLS_FULL.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct call_key);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+static __always_inline bool call_sends(const struct call *c)
+{
+	return c->kind == CALL_WRITE || c->kind == CALL_WRITE_EX || c->kind == CALL_SENDFILE;
+}
+
+static __always_inline int call_begin(struct call_key *k, struct call *c, u32 use)
+{
+	u32 *flags = bpf_map_lookup_elem(&procs, &k->tgid);
+
+	if (flags)
+		*flags |= use;
+	else if (bpf_map_update_elem(&procs, &k->tgid, &use, BPF_NOEXIST))
+		count(STAT_CALLS_FULL, 1);
+	c->time = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&calls, k, c, BPF_ANY))
+		count(STAT_CALLS_FULL, 1);
+	return 0;
+}
+
+/* A handshake within a read or write of the same object: that call goes on to count. */
+static __always_inline bool call_within(const struct call_key *k, const struct call *inner)
+{
+	struct call *outer = bpf_map_lookup_elem(&calls, k);
+
+	return outer && outer->obj == inner->obj && outer->kind != CALL_HANDSHAKE &&
+	       (k->go ? outer->frame < inner->frame : outer->frame > inner->frame);
+}
+
+#define PIECE (16 << 10) /* the most that one event carries */
+#define PIECES 4	 /* the most events of one call: what lies behind is only counted */
+
+struct piece {
+	u64 obj, offset, time, src;
+	u64 len;  /* what it stands for */
+	u32 size; /* what to copy of it */
+	u8 sent;
+};
+
+/* One event of a fixed size class: reserve wants a constant. */
+static __always_inline int piece_send_as(const struct piece *p, const struct object *o, const u32 room)
+{
+	struct tls_event *e = bpf_ringbuf_reserve(&events, sizeof(*e) + room, 0);
+	u64 id = bpf_get_current_pid_tgid();
+	u32 size = p->size;
+
+	if (!e)
+		return -1;
+	e->obj = p->obj;
+	e->time = p->time;
+	e->sk = o->sk;
+	e->born = o->born;
+	e->offset = p->offset;
+	e->len = p->len;
+	e->tgid = id >> 32;
+	e->tid = (u32)id;
+	e->type = EV_DATA;
+	e->sent = p->sent;
+	e->role = o->role;
+	e->pad = 0;
+	if (size > room)
+		size = room;
+	barrier_var(size);
+	if (size > room)
+		size = 0;
+	if (size && bpf_probe_read_user(e + 1, size, (void *)p->src)) {
+		count(STAT_COPY_FAILED, 1);
+		size = 0;
+	}
+	e->size = size;
+	event_submit(e);
+	return 0;
+}
+
+static __always_inline void piece_send(const struct piece *p, const struct object *o)
+{
+	int err;
+
+	count(STAT_TAKEN, 1);
+	if (p->size <= 512)
+		err = piece_send_as(p, o, 512);
+	else if (p->size <= 4096)
+		err = piece_send_as(p, o, 4096);
+	else
+		err = piece_send_as(p, o, PIECE);
+	if (!err)
+		return;
+	count(STAT_RING_FULL, 1);
+	count(STAT_RING_BYTES, p->len);
+}
+
+/* n bytes went through the object in this call. */
+static __always_inline void call_data(const struct call *c, u32 tgid, u64 n, u64 buf)
+{
+	struct object *o = object_get(tgid, c->obj);
+	struct piece p = {.obj = c->obj, .time = c->time, .src = buf, .sent = call_sends(c)};
+
+	if (!o)
+		return;
+	p.offset = p.sent ? o->tx : o->rx;
+	if (p.sent)
+		o->tx += n;
+	else
+		o->rx += n;
+	for (int i = 0; i < PIECES; i++) {
+		p.len = n > PIECE && i < PIECES - 1 ? PIECE : n;
+		p.size = !buf ? 0 : p.len > PIECE ? PIECE : p.len;
+		piece_send(&p, o);
+		n -= p.len;
+		if (!n)
+			break;
+		p.offset += p.len;
+		p.src += p.len;
+	}
+}
+
+/*
+ * A handshake or a write that used no socket: the library works on memory and
+ * the process moves the records itself. Go then watches BIO_write there.
+ */
+static __always_inline void call_without_socket(const struct call *c, u32 tgid)
+{
+	u32 *flags = bpf_map_lookup_elem(&procs, &tgid);
+	struct object *o = object_find(tgid, c->obj);
+
+	if (!flags || *flags & PROC_ASKED || (o && o->sk))
+		return;
+	*flags |= PROC_ASKED;
+	event_notice(EV_MEMORY_BIO, tgid, c->obj);
+}
+
+/* How many bytes the call moved; 0 for none. */
+static __always_inline u64 call_result(const struct call *c, s64 ret)
+{
+	u64 n = 0;
+
+	if (c->kind == CALL_SENDFILE)
+		return ret > 0 ? ret : 0;
+	if ((int)ret <= 0)
+		return 0;
+	if (c->kind != CALL_READ_EX && c->kind != CALL_WRITE_EX)
+		return (u32)ret;
+	if (bpf_probe_read_user(&n, sizeof(n), (void *)c->lenp)) {
+		count(STAT_COPY_FAILED, 1);
+		return 0;
+	}
+	return n;
+}
+
+/* ---- C: OpenSSL, BoringSSL, GnuTLS --------------------------------------- */
+
+static __always_inline int enter_c(struct pt_regs *ctx, u8 kind)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct call_key k = {.id = id, .tgid = id >> 32};
+	struct call c = {.kind = kind, .frame = PT_REGS_SP(ctx), .obj = PT_REGS_PARM1(ctx)};
+
+	c.buf = kind == CALL_SENDFILE || kind == CALL_HANDSHAKE ? 0 : PT_REGS_PARM2(ctx);
+	c.lenp = PT_REGS_PARM4(ctx);
+	if (kind == CALL_HANDSHAKE && call_within(&k, &c))
+		return 0;
+	return call_begin(&k, &c, PROC_C);
+}
+
+static __always_inline int leave_c(struct pt_regs *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid(), n;
+	struct call_key k = {.id = id, .tgid = id >> 32};
+	struct call *found = bpf_map_lookup_elem(&calls, &k), c;
+
+	if (!found || found->frame != PT_REGS_SP(ctx))
+		return 0;
+	c = *found;
+	bpf_map_delete_elem(&calls, &k);
+	n = c.kind == CALL_HANDSHAKE ? 0 : call_result(&c, PT_REGS_RC(ctx));
+	if (!c.io && (c.kind == CALL_HANDSHAKE || (n && call_sends(&c))))
+		call_without_socket(&c, k.tgid);
+	if (!n)
+		return 0;
+	if (!call_sends(&c))
+		c.time = bpf_ktime_get_ns();
+	call_data(&c, k.tgid, n, c.buf);
+	return 0;
+}
+
+/* ---- Go ------------------------------------------------------------------ */
+
+/* The head of runtime.g: the stack's bounds. It has been so since Go 1.4. */
+struct go_stack {
+	u64 lo, hi;
+};
+
+static __always_inline int enter_go(struct pt_regs *ctx, u8 kind)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct call_key k = {.id = GO_G(ctx), .tgid = id >> 32, .go = 1};
+	struct call c = {.kind = kind, .obj = GO_ARG1(ctx), .buf = GO_ARG2(ctx)};
+	struct go_stack s = {};
+
+	if (bpf_probe_read_user(&s, sizeof(s), (void *)k.id)) {
+		count(STAT_COPY_FAILED, 1);
+		return 0;
+	}
+	c.frame = s.hi - PT_REGS_SP(ctx);
+	if (c.buf >= s.lo && c.buf < s.hi) {
+		c.buf = s.hi - c.buf;
+		c.on_stack = 1;
+	}
+	if (kind == CALL_HANDSHAKE) {
+		/* It is new, even when the memory had been another's. */
+		object_free(k.tgid, c.obj);
+		if (call_within(&k, &c))
+			return 0;
+	}
+	return call_begin(&k, &c, PROC_GO);
+}
+
+static __always_inline int leave_go(struct pt_regs *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid(), n;
+	struct call_key k = {.id = GO_G(ctx), .tgid = id >> 32, .go = 1};
+	struct call *found = bpf_map_lookup_elem(&calls, &k), c;
+	struct go_stack s = {};
+
+	if (!found || bpf_probe_read_user(&s, sizeof(s), (void *)k.id) ||
+	    found->frame != s.hi - PT_REGS_SP(ctx))
+		return 0;
+	c = *found;
+	bpf_map_delete_elem(&calls, &k);
+	n = GO_RESULT(ctx);
+	if (c.kind == CALL_HANDSHAKE || (s64)n <= 0)
+		return 0;
+	if (!call_sends(&c))
+		c.time = bpf_ktime_get_ns();
+	call_data(&c, k.tgid, n, c.on_stack ? s.hi - c.buf : c.buf);
+	return 0;
+}
+
+#endif

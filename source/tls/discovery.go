@@ -1,0 +1,277 @@
+package tls
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"weft/config"
+)
+
+// When the mappings of a process are looked at: as soon as its program began,
+// again after these times, for libraries that it loads later, and all
+// processes every rescan.
+const (
+	rescan    = 30 * time.Second
+	tick      = 50 * time.Millisecond
+	doorGrace = 10 * time.Second
+	// maxDue bounds the looks that are planned; more wait for the next rescan.
+	maxDue = 4096
+)
+
+func looks() []time.Duration {
+	return []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second}
+}
+
+// look is a planned look at a process.
+type look struct {
+	at  time.Time
+	pid int
+}
+
+// discovery finds processes that do TLS, and keeps probes in their files. One
+// goroutine runs it; list may be called from any.
+type discovery struct {
+	k     *kernel
+	log   *slog.Logger
+	proc  string
+	root  string
+	files *files
+	due   []look
+	// doorUntil is how long the socket door stays open for a program that has
+	// just begun and may turn out to do TLS.
+	doorUntil time.Time
+
+	mu    sync.Mutex
+	procs map[int]*process
+}
+
+func newDiscovery(k *kernel, cfg *config.Config, log *slog.Logger) *discovery {
+	return &discovery{
+		k: k, log: log, files: newFiles(k), procs: map[int]*process{},
+		proc: cmp.Or(cfg.HostProc, "/proc"), root: cmp.Or(cfg.HostRoot, "/"),
+	}
+}
+
+// start looks at the whole machine once.
+func (d *discovery) start() {
+	d.files.attachSystem(d.root)
+	d.lookAtAll()
+}
+
+// run follows processes until ctx ends. born are those that began a program,
+// memory those whose OpenSSL works on memory, gone those that ended.
+func (d *discovery) run(ctx context.Context, born, memory, gone <-chan int) {
+	all := time.NewTicker(rescan)
+	defer all.Stop()
+	soon := time.NewTicker(tick)
+	defer soon.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case pid := <-born:
+			d.begin(pid, time.Now())
+		case pid := <-memory:
+			d.watchMemory(pid)
+		case pid := <-gone:
+			d.forget(pid)
+		case now := <-soon.C:
+			d.lookAtDue(now)
+		case now := <-all.C:
+			d.lookAtAll()
+			d.files.detachUnused(now)
+		}
+	}
+}
+
+// begin opens the socket door first: a client may connect within milliseconds.
+func (d *discovery) begin(pid int, now time.Time) {
+	d.doorUntil = now.Add(doorGrace)
+	d.door(now)
+	d.lookAt(pid)
+	for _, after := range looks() {
+		if len(d.due) < maxDue {
+			d.due = append(d.due, look{now.Add(after), pid})
+		}
+	}
+}
+
+func (d *discovery) lookAtDue(now time.Time) {
+	later := d.due[:0]
+	for _, l := range d.due {
+		if l.at.After(now) {
+			later = append(later, l)
+			continue
+		}
+		d.lookAt(l.pid)
+	}
+	d.due = later
+	d.door(now)
+}
+
+// door opens the socket door while a process with TLS runs, and shuts it else.
+func (d *discovery) door(now time.Time) {
+	if err := d.k.watchSockets(now.Before(d.doorUntil) || d.files.inUse()); err != nil {
+		d.log.Error("TLS connections are not seen", "err", err)
+	}
+}
+
+func (d *discovery) lookAtAll() {
+	entries, err := os.ReadDir(d.proc)
+	if err != nil {
+		d.log.Error("processes with TLS are not found", "err", err)
+		return
+	}
+	seen := map[int]bool{}
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			seen[pid] = true
+			d.lookAt(pid)
+		}
+	}
+	for _, pid := range d.pids() {
+		if !seen[pid] {
+			d.forget(pid)
+		}
+	}
+	d.door(time.Now())
+}
+
+func (d *discovery) pids() []int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []int
+	for pid := range d.procs {
+		all = append(all, pid)
+	}
+	return all
+}
+
+// lookAt reads what a process maps, and attaches what has to be.
+func (d *discovery) lookAt(pid int) {
+	maps, err := mappings(d.proc, pid)
+	if err != nil || len(maps) == 0 {
+		d.forget(pid)
+		return
+	}
+	p := &process{name: commOf(d.proc, pid), files: map[*file]string{}, others: map[Kind]string{}}
+	for _, m := range maps {
+		if m.exe {
+			if id, _, err := identify(m.reach); err == nil && id == d.files.self {
+				return
+			}
+			p.denied = denied(m.path)
+		}
+		if kind, _ := opaque(m.path); kind != None {
+			p.others[kind] = m.path
+			continue
+		}
+		if f := d.files.get(m.reach, m.exe); f != nil && (f.plan.kind != None || f.plan.bio != 0) {
+			p.files[f] = m.path
+			d.files.use(f, pid)
+			if p.denied == "" {
+				d.files.attach(f, m.reach)
+			}
+		}
+	}
+	d.replace(pid, p)
+}
+
+// replace puts a fresh look in the place of the last one.
+func (d *discovery) replace(pid int, p *process) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old := d.procs[pid]; old != nil {
+		for f := range old.files {
+			if _, still := p.files[f]; !still {
+				d.files.leave(f, pid)
+			}
+		}
+		p.bio, p.bioAsked, p.untied = old.bio, old.bioAsked, old.untied
+	}
+	if len(p.files) == 0 && len(p.others) == 0 {
+		closeLinks(p.bio)
+		delete(d.procs, pid)
+		return
+	}
+	d.procs[pid] = p
+}
+
+func (d *discovery) forget(pid int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.procs[pid]
+	if p == nil {
+		return
+	}
+	for f := range p.files {
+		d.files.leave(f, pid)
+	}
+	closeLinks(p.bio)
+	delete(d.procs, pid)
+}
+
+// watchMemory puts a probe at BIO_write for one process, whose TLS objects
+// hand their records to the program instead of a socket. Where the library is
+// a file of its own (libcrypto), other processes do not pay.
+func (d *discovery) watchMemory(pid int) {
+	d.mu.Lock()
+	p := d.procs[pid]
+	d.mu.Unlock()
+	if p == nil || p.bioAsked {
+		return
+	}
+	p.bioAsked = true
+	maps, err := mappings(d.proc, pid)
+	if err != nil {
+		return
+	}
+	for _, m := range maps {
+		f := d.files.get(m.reach, m.exe)
+		if f == nil || f.plan.bio == 0 || f.plan.watchesBIO() {
+			continue
+		}
+		links, err := d.k.attach(m.reach, []point{{"c_bio_write", []uint64{f.plan.bio}}}, pid)
+		if err != nil {
+			d.log.Warn("a process's TLS cannot be tied to its sockets", "pid", pid, "file", m.path, "err", err)
+			continue
+		}
+		p.bio = append(p.bio, links...)
+	}
+}
+
+// untied notes that a TLS object ended before its socket was known.
+func (d *discovery) untied(pid int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.procs[pid]; p != nil {
+		p.untied++
+	}
+}
+
+// list describes all processes that use TLS, in order of pid.
+func (d *discovery) list() []Process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []Process
+	for pid, p := range d.procs {
+		all = append(all, p.list(pid)...)
+	}
+	slices.SortFunc(all, func(a, b Process) int {
+		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.File, b.File))
+	})
+	return all
+}
+
+func (d *discovery) close() {
+	for _, pid := range d.pids() {
+		d.forget(pid)
+	}
+	d.files.close()
+}

@@ -1,0 +1,176 @@
+package tls
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/cilium/ebpf/link"
+)
+
+// keepUnused is how long probes stay in a file that no process maps: the next
+// run of a short program finds them there.
+const keepUnused = 5 * time.Minute
+
+// maxFiles bounds the files that are remembered; most are libraries without TLS.
+const maxFiles = 1 << 16
+
+// fileID names a file whatever its path is: containers share files, and an
+// upgraded library has the path of the one that still runs.
+type fileID struct{ dev, ino uint64 }
+
+// file is a program or library that was looked into.
+type file struct {
+	id    fileID
+	size  int64
+	mtime time.Time
+	plan  *plan
+	links []link.Link
+	// why probes could not be attached.
+	why string
+	// users are the processes that map it; idle is when the last one went.
+	users map[int]bool
+	idle  time.Time
+	// resident files keep their probes: the system's own libraries.
+	resident bool
+}
+
+func (f *file) attached() bool { return len(f.links) > 0 }
+
+func (f *file) reason() string {
+	if f.plan.why != "" {
+		return f.plan.why
+	}
+	return f.why
+}
+
+// files holds every file once.
+type files struct {
+	k    *kernel
+	all  map[fileID]*file
+	self fileID // the collector is never probed
+}
+
+func newFiles(k *kernel) *files {
+	fs := &files{k: k, all: map[fileID]*file{}}
+	if id, _, err := identify("/proc/self/exe"); err == nil {
+		fs.self = id
+	}
+	return fs
+}
+
+func identify(path string) (fileID, os.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileID{}, nil, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() {
+		return fileID{}, nil, fmt.Errorf("%s is no regular file", path)
+	}
+	return fileID{uint64(st.Dev), st.Ino}, info, nil
+}
+
+// get returns the file at a path, looked into once. It is nil for one that is
+// not there any more.
+func (fs *files) get(path string, exe bool) *file {
+	id, info, err := identify(path)
+	if err != nil {
+		return nil
+	}
+	f := fs.all[id]
+	if f != nil && f.size == info.Size() && f.mtime.Equal(info.ModTime()) {
+		return f
+	}
+	if f != nil { // written over: the probes may stand in the wrong places
+		closeLinks(f.links)
+	}
+	if len(fs.all) >= maxFiles {
+		fs.forgetUnused()
+	}
+	f = &file{id: id, size: info.Size(), mtime: info.ModTime(), users: map[int]bool{}, idle: time.Now()}
+	f.plan = inspect(path, exe)
+	fs.all[id] = f
+	return f
+}
+
+// forgetUnused makes room: what has no probes is only a remembered look.
+func (fs *files) forgetUnused() {
+	for id, f := range fs.all {
+		if !f.attached() && len(f.users) == 0 {
+			delete(fs.all, id)
+		}
+	}
+}
+
+// attach puts the probes into a file that has points for them.
+func (fs *files) attach(f *file, path string) {
+	if f.attached() || len(f.plan.points) == 0 || f.why != "" {
+		return
+	}
+	links, err := fs.k.attach(path, f.plan.points, 0)
+	if err != nil {
+		if _, gone := os.Stat(path); gone == nil {
+			f.why = "probes cannot be attached: " + err.Error()
+		}
+		return
+	}
+	f.links = links
+}
+
+func (fs *files) use(f *file, pid int) { f.users[pid] = true }
+
+func (fs *files) leave(f *file, pid int) {
+	delete(f.users, pid)
+	if len(f.users) == 0 {
+		f.idle = time.Now()
+	}
+}
+
+// inUse tells whether some process maps a file with probes.
+func (fs *files) inUse() bool {
+	for _, f := range fs.all {
+		if f.attached() && len(f.users) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// detachUnused takes the probes out of files that nobody has mapped for long.
+func (fs *files) detachUnused(now time.Time) {
+	for id, f := range fs.all {
+		if f.resident || len(f.users) > 0 || now.Sub(f.idle) < keepUnused {
+			continue
+		}
+		closeLinks(f.links)
+		delete(fs.all, id)
+	}
+}
+
+// attachSystem puts probes into the TLS libraries of the machine before any
+// process maps them: a client that lives for some milliseconds is seen whole.
+// A probe in a file that nobody runs costs nothing.
+func (fs *files) attachSystem(root string) {
+	for _, dir := range []string{
+		"lib/*-linux-gnu", "usr/lib/*-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib", "usr/local/lib",
+	} {
+		for _, lib := range []string{"libssl.so*", "libgnutls.so*"} {
+			paths, _ := filepath.Glob(filepath.Join(root, dir, lib)) // the patterns are well-formed
+			for _, path := range paths {
+				if f := fs.get(path, false); f != nil && !f.attached() {
+					f.resident = true
+					fs.attach(f, path)
+				}
+			}
+		}
+	}
+}
+
+func (fs *files) close() {
+	for _, f := range fs.all {
+		closeLinks(f.links)
+	}
+}

@@ -1,0 +1,274 @@
+package tls
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"weft/config"
+	"weft/l7"
+	"weft/ledger"
+	"weft/protocol"
+	"weft/record"
+)
+
+// liveSockets keeps the map of live sockets as source/conn does, with its object.
+func liveSockets(t *testing.T) map[string]*ebpf.Map {
+	t.Helper()
+	arch := map[string]string{"amd64": "x86", "arm64": "arm64"}[runtime.GOARCH]
+	spec, err := ebpf.LoadCollectionSpec("../conn/bpf_" + arch + "_bpfel.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range spec.Programs {
+		if name != "tcp_state_tp" && name != "tcp_destroy_tp" {
+			delete(spec.Programs, name)
+		}
+	}
+	for _, name := range []string{"keep_loopback", "keep_ipv6"} {
+		if err := spec.Variables[name].Set(uint32(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		t.Skipf("this kernel does not tell of TCP connections: %v", err)
+	}
+	t.Cleanup(coll.Close)
+	for _, p := range coll.Programs {
+		l, err := link.AttachTracing(link.TracingOptions{Program: p})
+		if err != nil {
+			t.Skipf("this kernel does not tell of TCP connections: %v", err)
+		}
+		t.Cleanup(func() { l.Close() })
+	}
+	return map[string]*ebpf.Map{"socks": coll.Maps["socks"], "listeners": coll.Maps["listeners"]}
+}
+
+// bench is a source at work in a test.
+type bench struct {
+	t      *testing.T
+	source *Source
+	ledger *ledger.Ledger
+	cancel context.CancelFunc
+	done   chan error
+	mu     sync.Mutex
+	order  []*plaintext
+	conns  map[l7.ConnID]*plaintext
+}
+
+// plaintext is what was seen of one connection.
+type plaintext struct {
+	id     l7.ConnID
+	info   l7.Info
+	sides  [2][]byte
+	chunks int
+	gaps   int
+	closed bool
+	last   int64
+}
+
+func begin(t *testing.T) *bench {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("loading BPF programs needs root")
+	}
+	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 1), conns: map[l7.ConnID]*plaintext{}}
+	out := Output{Open: b.open, Chunk: b.chunk, Close: b.close}
+	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
+	s, err := New(&config.Config{}, liveSockets(t), out, b.ledger, log)
+	if err != nil {
+		t.Skipf("this kernel does not open it: %v", err)
+	}
+	b.source = s
+	ctx, cancel := context.WithCancel(context.Background())
+	b.cancel = cancel
+	go func() { b.done <- s.Run(ctx) }()
+	t.Cleanup(cancel)
+	return b
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func (b *bench) open(id l7.ConnID, info l7.Info) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := &plaintext{id: id, info: info}
+	if b.conns[id] != nil && !b.conns[id].closed {
+		b.t.Errorf("%v was opened twice", id)
+	}
+	b.conns[id] = p
+	b.order = append(b.order, p)
+}
+
+func (b *bench) chunk(c *l7.Chunk) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.conns[c.Conn]
+	if p == nil || p.closed {
+		b.t.Errorf("a chunk of %v, which is not open", c.Conn)
+		return
+	}
+	p.chunks++
+	if c.Offset != uint64(len(p.sides[c.Side])) {
+		b.t.Errorf("%v side %d: a chunk at %d follows %d bytes", c.Conn, c.Side, c.Offset, len(p.sides[c.Side]))
+	}
+	p.sides[c.Side] = append(p.sides[c.Side], c.Data...)
+	if n := c.Len - uint64(len(c.Data)); n > 0 {
+		p.gaps++
+		p.sides[c.Side] = append(p.sides[c.Side], make([]byte, n)...)
+	}
+	p.last = c.Time
+}
+
+func (b *bench) close(id l7.ConnID, _ int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p := b.conns[id]; p != nil {
+		p.closed = true
+	}
+}
+
+// end stops the source and returns the connections in the order they opened.
+func (b *bench) end() []*plaintext {
+	b.t.Helper()
+	time.Sleep(300 * time.Millisecond)
+	b.cancel()
+	if err := <-b.done; err != nil {
+		b.t.Errorf("the source ended with: %v", err)
+	}
+	for _, s := range b.ledger.Snapshot() {
+		b.t.Logf("%s: in %d out %d dropped %v", s.Stage, s.In, s.Out, s.Dropped)
+	}
+	return b.order
+}
+
+// on returns the connections of one end with a server's port.
+func on(all []*plaintext, port int, d record.Direction) []*plaintext {
+	var some []*plaintext
+	for _, p := range all {
+		if p.info.Flow.Direction != d {
+			continue
+		}
+		if d == record.Incoming && int(p.info.Flow.SrcPort) == port ||
+			d == record.Outgoing && int(p.info.Flow.DstPort) == port {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// sideBytes joins what one side said on all connections.
+func sideBytes(conns []*plaintext, side protocol.Side) []byte {
+	var all []byte
+	for _, p := range conns {
+		all = append(all, p.sides[side]...)
+	}
+	return all
+}
+
+// wantRequests checks that each request was seen once, byte for byte, and that
+// as many answers came.
+func wantRequests(t *testing.T, what string, conns []*plaintext, requests, answer string, n int) {
+	t.Helper()
+	req, resp := sideBytes(conns, protocol.Client), sideBytes(conns, protocol.Server)
+	for i := range n {
+		line := fmt.Sprintf(requests, i)
+		if c := bytes.Count(req, []byte(line)); c != 1 {
+			t.Errorf("%s: %q was seen %d times", what, line, c)
+		}
+	}
+	if c := bytes.Count(resp, []byte(answer)); c != n {
+		t.Errorf("%s: %d answers of %d were seen", what, c, n)
+	}
+}
+
+// need skips when a program is not there.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("%s is not installed", p)
+		}
+	}
+}
+
+// certificate makes a key and a certificate for localhost, both in one file.
+func certificate(t *testing.T) string {
+	t.Helper()
+	need(t, "openssl")
+	dir := t.TempDir()
+	pem := filepath.Join(dir, "pem")
+	run(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+		"-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", filepath.Join(dir, "key"), "-out", pem)
+	key, err := os.ReadFile(filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(pem, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(key); err != nil {
+		t.Fatal(err)
+	}
+	return pem
+}
+
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return string(out)
+}
+
+// serve starts a server that prints its port as the first line, and stops it
+// when the test ends.
+func serve(t *testing.T, name string, args ...string) (port int, in io.Writer) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = testLog{t}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err = cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if _, err := fmt.Fscan(out, &port); err != nil {
+		t.Fatalf("%s did not say its port: %v", name, err)
+	}
+	go io.Copy(io.Discard, out)
+	return port, in
+}

@@ -1,0 +1,145 @@
+package tls
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/cilium/ebpf/link"
+)
+
+// Process is a process that uses TLS, for `weft doctor`.
+type Process struct {
+	PID  int    `json:"pid"`
+	Name string `json:"name"`
+	Kind Kind   `json:"kind"`
+	// File is the program or library that does TLS, as the process sees it.
+	File     string `json:"file"`
+	Attached bool   `json:"attached"`
+	// Reason says why the plaintext, or some of it, cannot be had; "" when it can.
+	Reason string `json:"reason,omitempty"`
+}
+
+// process is one that runs.
+type process struct {
+	name  string
+	files map[*file]string // those that matter, and the path each is mapped by
+	// others are kinds of TLS that leave no function to probe, with the file.
+	others map[Kind]string
+	denied string
+	// bio are the probes of this process only, where OpenSSL works on memory.
+	bio      []link.Link
+	untied   uint64
+	bioAsked bool
+}
+
+// mapping is a file that a process has mapped to execute.
+type mapping struct {
+	path  string // as the process sees it, without " (deleted)"
+	reach string // where we can open it
+	exe   bool
+}
+
+// mappings lists the files that the process maps executable. They are reached
+// through map_files, which leads to the very file also when it was deleted or
+// lies in another mount namespace; without the right to use that, by path.
+func mappings(proc string, pid int) ([]mapping, error) {
+	dir := filepath.Join(proc, fmt.Sprint(pid))
+	f, err := os.Open(filepath.Join(dir, "maps"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	exe, _ := os.Readlink(filepath.Join(dir, "exe")) // "" for a kernel thread, which maps nothing
+	exe = strings.TrimSuffix(exe, " (deleted)")
+	var all []mapping
+	seen := map[string]bool{}
+	for s := bufio.NewScanner(f); s.Scan(); {
+		fields := strings.SplitN(s.Text(), " ", 6)
+		if len(fields) < 6 || len(fields[1]) < 3 || fields[1][2] != 'x' {
+			continue
+		}
+		path := strings.TrimLeft(fields[5], " ")
+		if !strings.HasPrefix(path, "/") || seen[path] {
+			continue
+		}
+		seen[path] = true
+		m := mapping{path: strings.TrimSuffix(path, " (deleted)"), reach: filepath.Join(dir, "map_files", fields[0])}
+		m.exe = m.path == exe
+		if m.exe {
+			m.reach = filepath.Join(dir, "exe")
+		} else if _, err := os.Stat(m.reach); err != nil {
+			m.reach = filepath.Join(dir, "root", m.path)
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// comm is the name of a process's main thread.
+func commOf(proc string, pid int) string {
+	b, _ := os.ReadFile(filepath.Join(proc, fmt.Sprint(pid), "comm")) // "" once it has gone
+	return strings.TrimSpace(string(b))
+}
+
+// denied are programs that watch their own code in memory: a probe in it would
+// look to them like an attack. By the base name of the program.
+func denied(exe string) string {
+	const watches = "not probed: this program checks its own code in memory"
+	switch filepath.Base(exe) {
+	case "falcon-sensor", "falcon-sensor-bpf", "falcond", // CrowdStrike
+		"sentinelone-agent", "s1-agent", // SentinelOne
+		"ds_agent", "ds_am", // Trend Micro
+		"cbagentd", "cbdaemon", // Carbon Black
+		"wdavdaemon", "mdatp": // Microsoft Defender
+		return watches
+	}
+	return ""
+}
+
+// opaque recognises a library that does TLS where no probe reaches it.
+func opaque(path string) (Kind, string) {
+	base := filepath.Base(path)
+	switch {
+	case base == "libjvm.so":
+		return Java, "Java does TLS in compiled bytecode, where there is no function to probe"
+	case base == "libssl3.so":
+		return NSS, "NSS is not read"
+	}
+	return None, ""
+}
+
+// alive tells whether a process still exists.
+func alive(proc string, pid int) bool {
+	_, err := os.Stat(filepath.Join(proc, fmt.Sprint(pid), "exe"))
+	if err == nil {
+		return true
+	}
+	return syscall.Kill(pid, 0) == nil
+}
+
+// list describes the process for a person.
+func (p *process) list(pid int) []Process {
+	var all []Process
+	for f, path := range p.files {
+		if f.plan.kind == None {
+			continue
+		}
+		d := Process{PID: pid, Name: p.name, Kind: f.plan.kind, File: path, Attached: f.attached(), Reason: f.reason()}
+		switch {
+		case p.denied != "":
+			d.Attached, d.Reason = false, p.denied
+		case p.untied > 0 && d.Attached:
+			d.Reason = fmt.Sprintf("for %d of its TLS connections the socket is not known", p.untied)
+		}
+		all = append(all, d)
+	}
+	for kind, path := range p.others {
+		_, why := opaque(path)
+		all = append(all, Process{PID: pid, Name: p.name, Kind: kind, File: path, Reason: why})
+	}
+	return all
+}

@@ -1,0 +1,145 @@
+package tls
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/arch/x86/x86asm"
+)
+
+// maxTails bounds how far jumps out of a function are followed.
+const maxTails = 32
+
+// errNoReturn: the function only jumps to another file's.
+var errNoReturn = errors.New("it never returns by itself")
+
+// returns lists the addresses of all instructions by which a function returns:
+// its own, and those of code that it jumps to instead of calling (tail calls,
+// parts that the compiler moved away). It fails when the code is not
+// understood: a probe inside an instruction would break the program.
+func (m *image) returns(f function) ([]uint64, error) {
+	var rets []uint64
+	todo, seen := []function{f}, map[uint64]bool{f.addr: true}
+	for len(todo) > 0 {
+		f := todo[0]
+		todo = todo[1:]
+		r, out, err := m.scan(f)
+		if err != nil {
+			return nil, err
+		}
+		rets = append(rets, r...)
+		for _, addr := range out {
+			if m.inStubs(addr) {
+				continue
+			}
+			next, err := m.extent(addr)
+			if err != nil {
+				return nil, fmt.Errorf("a jump out of the function: %w", err)
+			}
+			if seen[next.addr] {
+				continue
+			}
+			if len(seen) == maxTails {
+				return nil, errors.New("it jumps to too many other functions")
+			}
+			seen[next.addr] = true
+			todo = append(todo, next)
+		}
+	}
+	if len(rets) == 0 {
+		return nil, errNoReturn
+	}
+	slices.Sort(rets)
+	return slices.Compact(rets), nil
+}
+
+// scan decodes one function: where it returns, and where it jumps to outside.
+func (m *image) scan(f function) (rets, out []uint64, err error) {
+	if f.size == 0 || f.size > maxFunction {
+		if f, err = m.extent(f.addr); err != nil {
+			return nil, nil, err
+		}
+	}
+	code, err := m.code(f.addr, f.size)
+	if err != nil {
+		return nil, nil, err
+	}
+	decode := decodeX86
+	if m.elf.Machine == elf.EM_AARCH64 {
+		decode = decodeARM64
+	} else if m.elf.Machine != elf.EM_X86_64 {
+		return nil, nil, fmt.Errorf("%w: code for %v", errors.ErrUnsupported, m.elf.Machine)
+	}
+	for i := uint64(0); i < uint64(len(code)); {
+		in, err := decode(code[i:], f.addr+i)
+		if err != nil {
+			return nil, nil, fmt.Errorf("decode the instruction at %#x: %w", f.addr+i, err)
+		}
+		if in.returns {
+			rets = append(rets, f.addr+i)
+		}
+		if in.jumps && in.target-f.addr >= f.size {
+			out = append(out, in.target)
+		}
+		i += uint64(in.size)
+	}
+	return rets, out, nil
+}
+
+// instruction is what we need to know of one.
+type instruction struct {
+	size    int
+	returns bool
+	jumps   bool // to target, whether on a condition or not; not a call
+	target  uint64
+}
+
+func decodeX86(code []byte, pc uint64) (instruction, error) {
+	if n, err := lengthOfVector(code); n > 0 || err != nil {
+		return instruction{size: n}, err
+	}
+	// endbr64, a branch target's mark, which the decoder does not know.
+	if len(code) >= 4 && [4]byte(code) == [4]byte{0xf3, 0x0f, 0x1e, 0xfa} {
+		return instruction{size: 4}, nil
+	}
+	in, err := x86asm.Decode(code, 64)
+	if err != nil {
+		return instruction{}, err
+	}
+	if in.Len == 0 || in.Op == 0 {
+		return instruction{}, x86asm.ErrUnrecognized
+	}
+	i := instruction{size: in.Len, returns: in.Op == x86asm.RET}
+	if rel, ok := in.Args[0].(x86asm.Rel); ok && in.Op != x86asm.CALL {
+		i.jumps, i.target = true, pc+uint64(in.Len)+uint64(int64(rel))
+	}
+	return i, nil
+}
+
+// decodeARM64 knows RET (also with pointer authentication) and the branches
+// with an immediate target; all instructions are four bytes.
+func decodeARM64(code []byte, pc uint64) (instruction, error) {
+	if len(code) < 4 {
+		return instruction{}, errors.New("cut instruction")
+	}
+	w := binary.LittleEndian.Uint32(code)
+	in := instruction{size: 4}
+	relative := func(field uint32, bits int) {
+		shift := 32 - bits
+		in.jumps, in.target = true, pc+uint64(int64(int32(field<<shift)>>shift)*4)
+	}
+	switch {
+	case w&^(0x1f<<5) == 0xd65f0000, w == 0xd65f0bff, w == 0xd65f0fff: // RET, RETAA, RETAB
+		in.returns = true
+	case w>>26 == 0x05: // B
+		relative(w&(1<<26-1), 26)
+	case w>>24 == 0x54, w>>25&0x3f == 0x1a: // B.cond, CBZ, CBNZ
+		relative(w>>5&(1<<19-1), 19)
+	case w>>25&0x3f == 0x1b: // TBZ, TBNZ
+		relative(w>>5&(1<<14-1), 14)
+	}
+	return in, nil
+}
