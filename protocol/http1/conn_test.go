@@ -41,7 +41,8 @@ func exchanges() []struct {
 			srv("HTTP/1.1 204 N\r\n\r\nHTTP/1.1 418 T\r\ncontent-LENGTH:\t1 \r\n\r\n.")},
 			want: "1.1 OPTIONS * host= 204 req=0+22 resp=18 t=1,2,2\n1.1 BREW-IT /pot host= 418 req=22+25 resp=39 t=1,2,2"},
 		{name: "bare LF, empty lines, folded", runs: []run{
-			cli("\r\n\nPOST / HTTP/1.1\nCoNTent-Length:\n  3\nHOST: h\r\n\nabc"), srv("HTTP/1.1 200 OK\nContent-Length: 1\n\nx")},
+			cli("\r\n\nPOST / HTTP/1.1\nCoNTent-Length:\n  3\nHOST: h\r\n\nabc"),
+			srv("HTTP/1.1 200 OK\nContent-Length: 1\n\nx")},
 			want: "1.1 POST / host=h 200 req=3+49 resp=36 t=1,2,2"},
 		{name: "chunked both ways", runs: []run{
 			cli("PUT /c HTTP/1.1\r\nTransfer-Encoding: gzip, Chunked\r\nContent-Length: 1\r\n\r\n" +
@@ -57,7 +58,8 @@ func exchanges() []struct {
 			cli("ab"), srv("HTTP/1.1 103 E\r\nLink: x\r\n\r\n"), srv("HTTP/1.1 201 C\r\nContent-Length: 0\r\n\r\n")},
 			want: "1.1 POST /e host= 201 req=0+63 resp=82 t=1,5,5"},
 		{name: "early response", runs: []run{
-			cli("POST /e HTTP/1.1\r\nContent-Length: 4\r\n\r\na"), srv("HTTP/1.1 413 L\r\nContent-Length: 0\r\n\r\n"), cli("bcd")},
+			cli("POST /e HTTP/1.1\r\nContent-Length: 4\r\n\r\na"),
+			srv("HTTP/1.1 413 L\r\nContent-Length: 0\r\n\r\n"), cli("bcd")},
 			want: "1.1 POST /e host= 413 req=0+43 resp=37 t=1,2,3"},
 		{name: "early response, request never ends", runs: []run{
 			cli("POST /e HTTP/1.1\r\nContent-Length: 4\r\n\r\na"), srv("HTTP/1.1 413 L\r\nContent-Length: 0\r\n\r\n")},
@@ -86,14 +88,16 @@ func exchanges() []struct {
 			want: "1.1 GET /1 host= 0 req=0+19 resp=0 t=1,0,1\n1.1 GET /2 host= 0 req=19+19 resp=0 t=1,0,1\n" +
 				"1.1 POST /3 host= 0 req=38+39 resp=0 t=1,0,1 incomplete=request"},
 		{name: "CONNECT", runs: []run{
-			cli("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n"), srv("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), cli("\x16\x03")},
+			cli("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n"),
+			srv("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), cli("\x16\x03")},
 			want: "1.1 CONNECT h:443 host=h:443 200 req=0+39 resp=38 t=1,2,2\nend upgraded"},
 		{name: "CONNECT refused", runs: []run{
 			cli("CONNECT h:443 HTTP/1.1\r\n\r\n"), srv("HTTP/1.1 407 P\r\nContent-Length: 1\r\n\r\nx"),
 			cli("GET / HTTP/1.1\r\n\r\n"), srv("HTTP/1.1 204 N\r\n\r\n")},
 			want: "1.1 CONNECT h:443 host= 407 req=0+26 resp=38 t=1,2,2\n1.1 GET / host= 204 req=26+18 resp=18 t=3,4,4"},
 		{name: "WebSocket", runs: []run{
-			cli("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"), srv("HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n\x81\x05")},
+			cli("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
+			srv("HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n\x81\x05")},
 			want: "1.1 GET /ws host= 101 req=0+40 resp=38 t=1,2,2\nend upgraded"},
 		{name: "h2c", runs: []run{
 			cli("GET /2 HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"), srv("HTTP/1.1 101 S\r\nUpgrade: H2C\r\n\r\n\x00\x00")},
@@ -108,7 +112,8 @@ func exchanges() []struct {
 			cli("GET /b HTTP/1.1\r\n\r\n"), cli("\x00\x01"), srv("HTTP/1.1 204 N\r\n\r\n")},
 			want: "1.1 GET /b host= 204 req=0+19 resp=18 t=1,3,3"},
 		{name: "joined: the response is not of this request", joined: true, runs: []run{
-			srv("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), cli("GET /b HTTP/1.1\r\n\r\n"), srv("HTTP/1.1 204 N\r\n\r\n")},
+			srv("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), cli("GET /b HTTP/1.1\r\n\r\n"),
+			srv("HTTP/1.1 204 N\r\n\r\n")},
 			want: "1.1 GET /b host= 204 req=0+19 resp=18 t=2,3,3\norphans=1 dropped=0"},
 		{name: "joined inside a body", joined: true, runs: []run{
 			cli("of a body\r\n"), srv("body, too"), cli("GET /b HTTP/1.1\r\n\r\n"), srv("HTTP/1.1 204 N\r\n\r\n")},

@@ -113,8 +113,8 @@ func pair(r *rand.Rand, status int) (request, response string) {
 		request = fmt.Sprintf("HEAD /%d HTTP/1.1\r\nA: b\r\n\r\n", status)
 		response = fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 55\r\n\r\n", status)
 	case 1:
-		response = fmt.Sprintf("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
-			status, len(body)+1, body+"e")
+		response = fmt.Sprintf("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n"+
+			"%x\r\n%s\r\n0\r\n\r\n", status, len(body)+1, body+"e")
 	default:
 		response = fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 	}
@@ -136,9 +136,10 @@ func deliver(w *wire, r *rand.Rand, side protocol.Side, data string) {
 }
 
 func BenchmarkExchange(b *testing.B) {
-	request := []byte("GET /api/v1/users?id=7 HTTP/1.1\r\nHost: example.org\r\nUser-Agent: curl/8.0\r\nAccept: */*\r\n\r\n")
-	response := []byte("HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/html\r\n" +
-		"Content-Length: 5\r\nConnection: keep-alive\r\n\r\nhello")
+	request := []byte("GET /api/v1/users?id=7 HTTP/1.1\r\nHost: example.org\r\n" +
+		"User-Agent: curl/8.0\r\nAccept: */*\r\n\r\n")
+	response := []byte("HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n" +
+		"Content-Type: text/html\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello")
 	conn := New(Options{MaxPath: 1024}).Open(false)
 	emitted := 0
 	emit := func(*protocol.Exchange) { emitted++ }
@@ -146,8 +147,9 @@ func BenchmarkExchange(b *testing.B) {
 	b.SetBytes(int64(len(request) + len(response)))
 	for i := range b.N {
 		now := int64(i)
-		conn.Feed(protocol.Segment{Side: protocol.Client, Data: request, Fresh: len(request), Now: now, Started: true}, emit)
-		conn.Feed(protocol.Segment{Side: protocol.Server, Data: response, Fresh: len(response), Now: now, Started: true}, emit)
+		for side, data := range [][]byte{request, response} {
+			conn.Feed(protocol.Segment{Side: protocol.Side(side), Data: data, Fresh: len(data), Now: now, Started: true}, emit)
+		}
 	}
 	if emitted != b.N {
 		b.Fatalf("%d of %d emitted", emitted, b.N)

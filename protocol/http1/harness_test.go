@@ -67,7 +67,7 @@ func (w *wire) send(side protocol.Side, data []byte, started bool) {
 		w.t.Fatalf("consumed %d of %d, skip %d", p.Consumed, len(buf), p.Skip)
 	}
 	orig := append(append([]byte{}, s.held...), data...)
-	if p.Consumed > len(s.held) {
+	if p.Consumed >= len(s.held) {
 		s.begun = w.now
 	}
 	s.held = orig[p.Consumed:]

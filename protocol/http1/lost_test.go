@@ -34,7 +34,8 @@ func TestLost(t *testing.T) {
 			cli(get, 2), srv(ok204)},
 			"1.1 GET /1 host= 200 req=0+19 resp=47 t=1,2,2\n1.1 GET /2 host= 204 req=19+19 resp=18 t=4,5,5"},
 		{"inside a chunk", []any{
-			cli(get, 1), srv("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\na"), lostSrv("bcdefghi"), srv("\r\n0\r\n\r\n")},
+			cli(get, 1), srv("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\na"), lostSrv("bcdefghi"),
+			srv("\r\n0\r\n\r\n")},
 			"1.1 GET /1 host= 200 req=0+19 resp=66 t=1,2,4"},
 		{"until close", []any{
 			cli(get, 1), srv("HTTP/1.0 200 OK\r\n\r\nab"), lostSrv("cd"), srv("ef")},
@@ -43,26 +44,32 @@ func TestLost(t *testing.T) {
 			cli(get, 1), lostSrv(ok204), cli(get, 2), srv(ok204), cli(get, 3), srv(ok204)},
 			"1.1 GET /3 host= 204 req=38+19 resp=18 t=5,6,6\norphans=1 dropped=2"},
 		{"the head of a response", []any{
-			cli(get, 1), lostSrv("HTTP/1.1 200 OK\r\n"), srv("Content-Length: 0\r\n\r\n"), cli(get, 2), srv(ok204), cli(get, 3), srv(ok204)},
+			cli(get, 1), lostSrv("HTTP/1.1 200 OK\r\n"), srv("Content-Length: 0\r\n\r\n"), cli(get, 2),
+			srv(ok204), cli(get, 3), srv(ok204)},
 			"1.1 GET /3 host= 204 req=38+19 resp=18 t=6,7,7\norphans=1 dropped=2"},
 		{"the end of a response's head", []any{
-			cli(get, 1), srv("HTTP/1.1 200 OK\r\nA: "), lostSrv("b\r\n"), srv("Content-Length: 0\r\n\r\n"), cli(get, 2), srv(ok204)},
+			cli(get, 1), srv("HTTP/1.1 200 OK\r\nA: "), lostSrv("b\r\n"), srv("Content-Length: 0\r\n\r\n"),
+			cli(get, 2), srv(ok204)},
 			"1.1 GET /1 host= 200 req=0+19 resp=17 t=1,2,2 incomplete=response\norphans=1 dropped=1"},
 		{"a response of a pipeline", []any{
 			cli(get+get+get, 1, 2, 3), srv(ok204), lostSrv(ok204), cli(get, 4), srv(ok204), cli(get, 5), srv(ok204)},
 			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,2,2\norphans=2 dropped=4"},
 		{"a request", []any{
 			cli(get, 1), srv(ok204), lostCli(get, 2), srv(ok204), cli(get, 3), srv(ok204)},
-			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,2,2\n1.1 GET /3 host= 204 req=38+19 resp=18 t=5,6,6\norphans=1 dropped=0"},
+			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,2,2\n" +
+				"1.1 GET /3 host= 204 req=38+19 resp=18 t=5,6,6\norphans=1 dropped=0"},
 		{"requests behind a pending one", []any{
 			cli(get, 1), lostCli(get+get, 2, 3), srv(ok204), srv(ok204), srv(ok204), cli(get, 4), srv(ok204)},
-			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,3,3\n1.1 GET /4 host= 204 req=57+19 resp=18 t=6,7,7\norphans=2 dropped=0"},
+			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,3,3\n" +
+				"1.1 GET /4 host= 204 req=57+19 resp=18 t=6,7,7\norphans=2 dropped=0"},
 		{"a request of a pipeline", []any{
 			cli(get+get, 1, 2), lostCli(get, 3), cli(get, 4), srv(ok204 + ok204), srv(ok204), srv(ok204)},
-			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,4,4\n1.1 GET /2 host= 204 req=19+19 resp=18 t=1,4,4\norphans=2 dropped=1"},
+			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,4,4\n" +
+				"1.1 GET /2 host= 204 req=19+19 resp=18 t=1,4,4\norphans=2 dropped=1"},
 		{"the end of a request's head", []any{
 			cli("GET /1 HTTP/1.1\r\nHost:"), lostCli(" h\r\n\r\n"), srv(ok204), cli(get, 2), srv(ok204)},
-			"1.1 GET /1 host= 204 req=0+17 resp=18 t=1,3,3 incomplete=request\n1.1 GET /2 host= 204 req=28+19 resp=18 t=4,5,5"},
+			"1.1 GET /1 host= 204 req=0+17 resp=18 t=1,3,3 incomplete=request\n" +
+				"1.1 GET /2 host= 204 req=28+19 resp=18 t=4,5,5"},
 		{"no start line at the start of a segment", []any{
 			cli(get, 1), lostSrv(ok204), srv("x" + ok204), cli(get, 2), srv(ok204)},
 			"orphans=1 dropped=2"},

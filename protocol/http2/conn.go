@@ -335,7 +335,7 @@ func (c *Conn) hole(h *half, seen int64) {
 	h.table.miss()
 	for _, id := range c.ids() {
 		if s := c.streams[id]; h.side == protocol.Server {
-			s.holed = true
+			s.hole()
 		} else if !s.sent {
 			s.attr("incomplete", "request")
 			c.endStream(h, id, seen)

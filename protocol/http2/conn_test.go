@@ -67,7 +67,8 @@ func examples() []example {
 		}, want: "http2 1 POST /e host= 413 t=3,4,5 reset=NO_ERROR"},
 		{name: "GOAWAY", runs: func() []run {
 			c, s := newPeer(), newPeer()
-			return talk(cli(c.get(1, "/1"), c.get(3, "/3")), srv(raw(frameGoAway, 0, 0, "\x00\x00\x00\x01\x00\x00\x00\x0bcalm")),
+			return talk(cli(c.get(1, "/1"), c.get(3, "/3")),
+				srv(raw(frameGoAway, 0, 0, "\x00\x00\x00\x01\x00\x00\x00\x0bcalm")),
 				srv(s.headers(1, flagEndStream, ok...)))
 		}, want: "http2 3 GET /3 host=h 0 t=3,0,4 goaway=ENHANCE_YOUR_CALM\nhttp2 1 GET /1 host=h 200 t=3,5,5"},
 		{name: "open at close", runs: func() []run {
@@ -82,19 +83,24 @@ func examples() []example {
 		}, want: "http2 1 GET /1 host=h 299 t=3,5,5"},
 		{name: "gRPC", runs: func() []run {
 			c, s := newPeer(), newPeer()
-			return talk(cli(c.headers(1, 0, ":method: POST", ":path: /p.S/M", "content-type: application/grpc+proto"), data(1, flagEndStream, 7)),
+			return talk(cli(c.headers(1, 0, ":method: POST", ":path: /p.S/M", "content-type: application/grpc+proto"),
+				data(1, flagEndStream, 7)),
 				srv(s.headers(1, 0, ":status: 200", "content-type: application/grpc"), data(1, 0, 5),
 					s.headers(1, flagEndStream, "grpc-status: 5", "grpc-message: no%20such%2")))
 		}, want: `grpc 1 POST /p.S/M host= 200 t=3,4,4 grpc=p.S/M 5 "no such%2"`},
 		{name: "gRPC, trailers only; reset", runs: func() []run {
 			c, s := newPeer(), newPeer()
 			ct := "content-type: application/grpc"
-			return talk(cli(c.headers(1, flagEndStream, ":method: POST", ":path: /S/M", ct), c.headers(3, 0, ":method: POST", ":path: /S/N", ct)),
-				srv(s.headers(1, flagEndStream, ":status: 200", ct, "grpc-status: 12")), srv(raw(frameReset, 0, 3, "\x00\x00\x00\x02")))
-		}, want: "grpc 1 POST /S/M host= 200 t=3,4,4 grpc=S/M 12 \"\"\ngrpc 3 POST /S/N host= 0 t=3,0,5 grpc=S/N -1 \"\" reset=INTERNAL_ERROR"},
+			return talk(cli(c.headers(1, flagEndStream, ":method: POST", ":path: /S/M", ct),
+				c.headers(3, 0, ":method: POST", ":path: /S/N", ct)),
+				srv(s.headers(1, flagEndStream, ":status: 200", ct, "grpc-status: 12")),
+				srv(raw(frameReset, 0, 3, "\x00\x00\x00\x02")))
+		}, want: "grpc 1 POST /S/M host= 200 t=3,4,4 grpc=S/M 12 \"\"\n" +
+			"grpc 3 POST /S/N host= 0 t=3,0,5 grpc=S/N -1 \"\" reset=INTERNAL_ERROR"},
 		{name: "CONNECT", runs: func() []run {
 			c, s := newPeer(), newPeer()
-			return talk(cli(c.headers(1, 0, ":method: CONNECT", ":authority: x:1"), data(1, flagEndStream, 9)), srv(s.headers(1, flagEndStream, ok...)))
+			return talk(cli(c.headers(1, 0, ":method: CONNECT", ":authority: x:1"), data(1, flagEndStream, 9)),
+				srv(s.headers(1, flagEndStream, ok...)))
 		}, want: "http2 1 CONNECT x:1 host=x:1 200 t=3,4,4"},
 		{name: "table sizes", runs: func() []run {
 			c, s := newPeer(), newPeer()
@@ -102,13 +108,15 @@ func examples() []example {
 			c.enc.SetMaxDynamicTableSize(1 << 16)
 			big := c.get(1, "/big") + c.get(3, "/big")
 			c.enc.SetMaxDynamicTableSize(0)
-			return []run{cli(preface, settings("")), srv(settings("\x00\x01\x00\x01\x00\x00")), cli(big, c.get(5, "/none"), c.get(7, "/none")),
+			return []run{cli(preface, settings("")), srv(settings("\x00\x01\x00\x01\x00\x00")),
+				cli(big, c.get(5, "/none"), c.get(7, "/none")),
 				srv(s.headers(1, 1, ok...), s.headers(3, 1, ok...), s.headers(5, 1, ok...), s.headers(7, 1, ok...))}
 		}, want: "http2 1 GET /big host=h 200 t=3,4,4\nhttp2 3 GET /big host=h 200 t=3,4,4\n" +
 			"http2 5 GET /none host=h 200 t=3,4,4\nhttp2 7 GET /none host=h 200 t=3,4,4"},
 		{name: "streams are bounded", o: Options{MaxStreams: 1}, runs: func() []run {
 			c, s := newPeer(), newPeer()
-			return talk(cli(c.get(1, "/1"), c.get(3, "/3")), srv(s.headers(3, flagEndStream, ok...), s.headers(1, flagEndStream, ok...)))
+			return talk(cli(c.get(1, "/1"), c.get(3, "/3")), srv(s.headers(3, flagEndStream, ok...),
+				s.headers(1, flagEndStream, ok...)))
 		}, want: "http2 1 GET /1 host=h 200 t=3,4,4\norphans=1 dropped=1"},
 		{name: "a table larger than allowed", runs: func() []run {
 			return talk(cli(raw(frameHeaders, flagEndHeaders, 1, "\x3f\xe2\x1f\x82")))
@@ -126,7 +134,8 @@ func examples() []example {
 			long := c.block(":method: GET", ":path: /long", "a: "+strings.Repeat("\x00", maxBlock))
 			return talk(cli(c.get(1, "/1")), cli(raw(frameHeaders, 5, 3, long)),
 				cli(c.get(5, "/1"), c.get(7, "/7"), c.get(9, "/7")),
-				srv(s.headers(1, 1, ok...), s.headers(3, 1, ok...), s.headers(5, 1, ok...), s.headers(7, 1, ok...), s.headers(9, 1, ok...)))
+				srv(s.headers(1, 1, ok...), s.headers(3, 1, ok...), s.headers(5, 1, ok...), s.headers(7, 1, ok...),
+					s.headers(9, 1, ok...)))
 		}, want: "http2 1 GET /1 host=h 200 t=3,6,6\nhttp2 3 unknown unknown host= 200 t=4,6,6\n" +
 			"http2 5 GET unknown host= 200 t=5,6,6\nhttp2 7 GET /7 host= 200 t=5,6,6\nhttp2 9 GET /7 host= 200 t=5,6,6"},
 	}
@@ -189,7 +198,8 @@ func TestUpgraded(t *testing.T) {
 	c, s := newPeer(), newPeer()
 	first := &protocol.Exchange{Protocol: "http", Version: "1.1", Method: "GET", Path: "/up", Host: "h", Status: 101,
 		ReqOffset: 7, ReqBytes: 99, Start: 1, First: 2, End: 2, RespBytes: 50}
-	runs := []run{srv(settings(""), s.headers(1, flagEndStream, ":status: 200")), cli(preface, settings(""), c.get(3, "/3")),
+	runs := []run{srv(settings(""), s.headers(1, flagEndStream, ":status: 200")),
+		cli(preface, settings(""), c.get(3, "/3")),
 		srv(s.headers(3, flagEndStream, ":status: 200"))}
 	want := "http2 1 GET /up host=h 200 t=1,1,1\nhttp2 3 GET /3 host=h 200 t=2,3,3"
 	if got := without(play(t, Upgraded(Options{}, first), runs, single).show()); got != want {

@@ -23,7 +23,6 @@ type run struct {
 
 func cli(parts ...string) run  { return run{side: protocol.Client, data: strings.Join(parts, "")} }
 func srv(parts ...string) run  { return run{side: protocol.Server, data: strings.Join(parts, "")} }
-func lost(r run) run           { r.lost = true; return r }
 func settings(s string) string { return raw(frameSettings, 0, 0, s) }
 
 // raw is a frame.
@@ -114,7 +113,7 @@ func (w *wire) send(side protocol.Side, data []byte, started bool) {
 	if p.Consumed < 0 || p.Consumed > len(all) || p.Skip > 0 && p.Consumed != len(all) {
 		w.t.Fatalf("consumed %d of %d, skip %d", p.Consumed, len(all), p.Skip)
 	}
-	if p.Consumed > len(s.held) {
+	if p.Consumed >= len(s.held) {
 		s.begun = w.now
 	}
 	s.held = all[p.Consumed:]

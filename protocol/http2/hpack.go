@@ -133,41 +133,36 @@ func (d *decoder) miss() {
 // decode adds a block's fields to f. When it is false the block is malformed
 // and the table lost.
 func (d *decoder) decode(block []byte, f *fields) bool {
-	mayResize := true
 	for len(block) > 0 {
-		b := block[0]
-		var n int
-		ok := true
+		b, ok := block[0], false
+		if b&0xe0 == 0x20 { // table size update, section 6.3
+			var n int
+			n, block, ok = integer(block, 5)
+			if !ok || !d.resize(n) {
+				d.miss()
+				return false
+			}
+			continue
+		}
+		var e entry
 		switch {
 		case b&0x80 != 0: // indexed, section 6.1
-			var e entry
-			n, block, ok = integer(block, 7)
-			if ok {
+			var n int
+			if n, block, ok = integer(block, 7); ok {
 				e, ok = d.at(n)
-				f.add(e.name, e.value)
-			}
-		case b&0xe0 == 0x20: // table size update, section 6.3
-			n, block, ok = integer(block, 5)
-			if ok = ok && mayResize && d.resize(n); ok {
-				continue
 			}
 		case b&0x40 != 0: // literal with incremental indexing, section 6.2.1
-			var e entry
 			if e, block, ok = d.literal(block, 6); ok {
-				f.add(e.name, e.value)
 				d.insert(e)
 			}
 		default: // literal without indexing, sections 6.2.2 and 6.2.3
-			var e entry
-			if e, block, ok = d.literal(block, 4); ok {
-				f.add(e.name, e.value)
-			}
+			e, block, ok = d.literal(block, 4)
 		}
-		mayResize = false
 		if !ok {
 			d.miss()
 			return false
 		}
+		f.add(e.name, e.value)
 	}
 	return true
 }
@@ -191,7 +186,8 @@ func (d *decoder) literal(block []byte, prefix int) (e entry, rest []byte, ok bo
 	if !ok {
 		return e, rest, false
 	}
-	n, nameLen := other, 0
+	var n name
+	var nameLen int
 	if index > 0 {
 		named, found := d.at(index)
 		if !found {

@@ -18,7 +18,8 @@ type stream struct {
 	sent, answered bool
 	// unseen: the request's content type may have been missed.
 	unseen bool
-	// noStatus: a response came whose status is unknown.
+	// noStatus: a response came whose status is unknown, or may have come in a
+	// hole.
 	noStatus bool
 	// holed: bytes of the server were lost since its last frame on the stream.
 	holed bool
@@ -26,6 +27,12 @@ type stream struct {
 
 func (s *stream) attr(key, value string) {
 	s.Attrs = append(s.Attrs, protocol.Attr{Key: key, Value: value})
+}
+
+// hole tells that bytes of the server are lost, perhaps of this stream.
+func (s *stream) hole() {
+	s.holed = true
+	s.noStatus = s.noStatus || s.First == 0
 }
 
 // Counts are what a Conn gave up.
@@ -74,7 +81,10 @@ func (c *Conn) request(b *block, f *fields) {
 		c.counts.Dropped++
 		return
 	}
-	s := &stream{unseen: f.unseen, holed: b.stream <= c.early}
+	s := &stream{unseen: f.unseen}
+	if c.server.state == resync || b.stream <= c.early {
+		s.hole()
+	}
 	s.Protocol, s.Version, s.StreamID = "http2", "2", b.stream
 	s.ReqOffset, s.ReqBytes, s.Start = b.offset, b.bytes, b.start
 	s.Method, s.Path, s.Host = f.value[method], f.value[path], f.value[authority]
@@ -123,8 +133,8 @@ func (c *Conn) response(b *block, f *fields) {
 		return
 	case code >= 200:
 		s.Status, s.First, s.noStatus = code, b.start, false
-	case code == 0 && f.unseen && s.First == 0:
-		s.First, s.noStatus = b.start, true
+	case code == 0 && f.unseen && s.First == 0 && !s.noStatus:
+		s.First, s.noStatus = b.start, true // it could be an interim one
 	}
 	if s.GRPC == nil && s.unseen && (isGRPC(f.value[contentType]) || f.have[grpcStatus]) {
 		s.setGRPC(s.Path)
@@ -229,7 +239,7 @@ func (c *Conn) leave(id uint32) {
 	delete(c.streams, id)
 	c.ready = append(c.ready, s)
 	ended := slices.ContainsFunc(s.Attrs, func(a protocol.Attr) bool { return a.Key == "reset" || a.Key == "goaway" })
-	if s.noStatus || s.holed && s.First == 0 && !ended {
+	if s.noStatus {
 		s.attr("status", unknown)
 	}
 	if !ended && !s.sent {
