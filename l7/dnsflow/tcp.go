@@ -12,6 +12,9 @@ import (
 // longer than the timeout does not, since TCP has not given it up.
 func (t *Tracker) TCP(flow record.FlowKey, x *protocol.Exchange) {
 	problem := problemOf(x)
+	if problem == dns.Closed && t.flushed {
+		problem = "pending_at_exit"
+	}
 	if x.First != 0 {
 		t.responses.In(1)
 	}

@@ -6,6 +6,7 @@
 package dnsflow
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -81,8 +82,9 @@ const (
 //
 //   - "l7.dns": in = queries; out = transactions; dropped = "retry" (part of a
 //     transaction), "question_count", "malformed", "too_many_alike", "evicted",
-//     "multicast_unanswered" (somebody else's to answer), "pending_at_exit", and
-//     the problems of protocol/dns. What is left is the gauge of those waiting.
+//     "multicast_unanswered" (somebody else's to answer), "gap" (the response
+//     may have been lost on its way to us), "pending_at_exit", and the problems
+//     of protocol/dns. What is left is the gauge of those waiting.
 //   - "l7.dns_responses": in = responses; out = those that ended a transaction;
 //     dropped = "orphan_response", "late_response", "duplicate_response",
 //     "ambiguous_response", "unsolicited_mdns", "malformed".
@@ -96,6 +98,9 @@ type Tracker struct {
 	tx                 Transaction
 	queries, responses *ledger.Stage
 	waiting            *atomic.Int64
+	// blind is when datagrams were lost last; flushed: the end has come.
+	blind   int64
+	flushed bool
 }
 
 // New returns a tracker that counts in the ledger.
@@ -104,7 +109,7 @@ func New(o Options, led *ledger.Ledger) *Tracker {
 		o.MaxPending = defaultPending
 	}
 	t := &Tracker{
-		opt: o, table: newTable(), recent: newRecent(), waiting: new(atomic.Int64),
+		opt: o, table: newTable(), recent: newRecent(), waiting: new(atomic.Int64), blind: math.MinInt64,
 		queries: led.Stage("l7.dns"), responses: led.Stage("l7.dns_responses"),
 	}
 	t.SetTimeout(o.Timeout)
@@ -290,8 +295,8 @@ func (t *Tracker) expire(now int64) {
 }
 
 func (t *Tracker) timedOut(p *pending) {
-	if p.anyone {
-		t.queries.Drop("multicast_unanswered", 1)
+	if reason := t.excuse(p); reason != "" {
+		t.queries.Drop(reason, 1)
 		t.table.remove(p)
 		return
 	}
@@ -303,8 +308,25 @@ func (t *Tracker) timedOut(p *pending) {
 	t.emit()
 }
 
-// Flush is the end: what has not timed out by now is counted, not guessed at.
+// excuse says why a query without a response is no transaction.
+func (t *Tracker) excuse(p *pending) string {
+	switch {
+	case p.anyone:
+		return "multicast_unanswered"
+	case p.start <= t.blind:
+		return dns.Gap
+	}
+	return ""
+}
+
+// Lost tells that datagrams were lost before they came here, the last of them at
+// a time in monotonic ns: queries that waited then are not called unanswered.
+func (t *Tracker) Lost(at int64) { t.blind = max(t.blind, at) }
+
+// Flush is the end: what has not timed out by now is counted, not guessed at,
+// and so are queries over TCP whose connections are closed from now on.
 func (t *Tracker) Flush(now int64) {
+	t.flushed = true
 	t.expire(now)
 	for t.table.oldest != nil {
 		t.table.remove(t.table.oldest)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"weft/l7"
 	"weft/ledger"
 	"weft/protocol"
 	"weft/protocol/dns"
@@ -228,6 +229,20 @@ func TestSetTimeout(t *testing.T) {
 	h.check("1 1", "0 0", "outgoing 10.0.0.1:40000>10.0.0.53:53 7/curl a.org A rcode -1")
 }
 
+// When datagrams were lost, a response may have been among them.
+func TestLost(t *testing.T) {
+	h := newHost(t, 0)
+	h.sends(curl(), 1*second, ask(t, 1, "a.org."))
+	h.sends(curl(), 1*second, ask(t, 2, "b.org."))
+	h.Lost(2 * second)
+	h.sends(curl(), 3*second, ask(t, 3, "c.org."))
+	h.receives(curl(), 4*second, reply(t, 2, "b.org.", 0))
+	h.Expire(10 * second)
+	h.check("3 2 gap=1", "1 1",
+		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/curl b.org A rcode 0 in 3s",
+		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/curl c.org A rcode -1")
+}
+
 func TestRetriesAndDuplicates(t *testing.T) {
 	h := newHost(t, 0)
 	c := curl()
@@ -307,29 +322,40 @@ func TestBounded(t *testing.T) {
 
 func TestTCP(t *testing.T) {
 	h := newHost(t, 0)
-	flow := record.FlowKey{
+	info := l7.Info{Flow: record.FlowKey{
 		Src: netip.MustParseAddr("10.0.0.1"), SrcPort: 40000, Dst: netip.MustParseAddr("10.0.0.53"), DstPort: 53,
 		Transport: record.TCP, PID: 7, Comm: "dig",
-	}
+	}}
 	frames := func(all ...[]byte) (b []byte) {
 		for _, m := range all {
 			b = append(append(b, byte(len(m)>>8), byte(len(m))), m...)
 		}
 		return b
 	}
-	conn := dns.New().Open(false)
-	emit := func(x *protocol.Exchange) { h.TCP(flow, x) }
-	feed := func(side protocol.Side, at int64, b []byte) {
-		conn.Feed(protocol.Segment{Side: side, Data: b, Fresh: len(b), Now: at, Started: true}, emit)
+	engine := l7.New(l7.Options{
+		Protocols: []protocol.Protocol{dns.New()},
+		Out:       func(_ l7.ConnID, info *l7.Info, x *protocol.Exchange) { h.TCP(info.Flow, x) },
+	}, ledger.New())
+	queries := frames(ask(t, 1, "a.org."), ask(t, 2, "b.org."), ask(t, 2, "b.org."), ask(t, 3, "c.org."))
+	replies := frames(reply(t, 9, "x.org.", 0), reply(t, 2, "b.org.", 3), reply(t, 1, "a.org.", 0, "10.1.1.1"))
+	for sock := range uint64(2) {
+		id := l7.ConnID{Sock: sock}
+		engine.Open(id, info)
+		engine.Chunk(&l7.Chunk{Conn: id, Side: protocol.Client, Data: queries, Time: 100})
+		engine.Chunk(&l7.Chunk{Conn: id, Side: protocol.Server, Data: replies[:20], Time: 150})
+		engine.Chunk(&l7.Chunk{Conn: id, Side: protocol.Server, Data: replies[20:], Offset: 20, Time: 160})
+		if sock == 1 {
+			h.Flush(170)
+		}
+		engine.Close(id, 200)
 	}
-	feed(protocol.Client, 100, frames(ask(t, 1, "a.org."), ask(t, 2, "b.org."), ask(t, 2, "b.org."), ask(t, 3, "c.org.")))
-	feed(protocol.Server, 150, frames(reply(t, 9, "x.org.", 0), reply(t, 2, "b.org.", 3),
-		reply(t, 1, "a.org.", 0, "10.1.1.1")))
-	conn.Close(200, emit)
-	h.check("4 3 retry=1", "3 2 orphan_response=1",
-		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/dig b.org A rcode 3 in 50ns",
-		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/dig a.org A rcode 0 in 50ns 10.1.1.1/60",
-		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/dig c.org A rcode -1")
+	answered := []string{
+		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/dig b.org A rcode 3 in 60ns",
+		"outgoing 10.0.0.1:40000>10.0.0.53:53 7/dig a.org A rcode 0 in 60ns 10.1.1.1/60",
+	}
+	closed := "outgoing 10.0.0.1:40000>10.0.0.53:53 7/dig c.org A rcode -1"
+	h.check("8 5 pending_at_exit=1 retry=2", "6 4 orphan_response=2",
+		slices.Concat(answered, []string{closed}, answered)...)
 	if !h.tx.TCP {
 		t.Error("not marked as TCP")
 	}

@@ -45,7 +45,8 @@ type conn struct {
 	msg     Message
 	waiting map[question]*asked
 	seq     uint64
-	// Queries up to seq blind may have been answered in bytes that were lost.
+	// Queries up to seq blind may have been answered in bytes that were not
+	// read: they were lost, or came after what could not be read.
 	blind uint64
 	// transfer is the ID of the last zone transfer, whose response is many
 	// messages (RFC 5936 section 2.2).
@@ -147,7 +148,7 @@ func (c *conn) settle(side protocol.Side, emit protocol.Emit) protocol.End {
 		return "" // RFC 8490: either side asks, and not for names
 	}
 	if c.msg.Response != (side == protocol.Server) {
-		return protocol.Invalid
+		return c.invalid()
 	}
 	if side == protocol.Client {
 		c.query(s, emit)
@@ -163,12 +164,18 @@ const opcodeStateful = 6
 // was not captured, but that some query's response may have been it.
 func (c *conn) unreadable(s *stream, side protocol.Side) protocol.End {
 	if len(s.kept) == s.size {
-		return protocol.Invalid
+		return c.invalid()
 	}
 	if side == protocol.Server {
 		c.blind = c.seq
 	}
 	return ""
+}
+
+// invalid gives the connection up: no more of it will be read.
+func (c *conn) invalid() protocol.End {
+	c.blind = c.seq
+	return protocol.Invalid
 }
 
 func (c *conn) query(s *stream, emit protocol.Emit) {

@@ -173,6 +173,8 @@ func TestOddMessages(t *testing.T) {
 		{"a session's keepalive", bare(6<<11, none), bare(0x8000|6<<11, none), nil, ""},
 		{"a query without question", bare(0, none), nil, []string{"  0 @0 14/0 question_count"}, ""},
 		{"a response from the client", reply(t, 1, "a.org.", 0), nil, nil, protocol.Invalid},
+		{"a query, then none", append(ask(t, 1, "a.org."), frame(nil)...), nil,
+			[]string{"a.org A 0 @0 25/0 gap"}, protocol.Invalid},
 		{"no header", frame([]byte("short")), nil, nil, protocol.Invalid},
 		{"empty", frame(nil), nil, nil, protocol.Invalid},
 	} {
