@@ -52,6 +52,10 @@ func (e *Engine) offer(c *conn, sd protocol.Side) bool {
 	}
 	f.hopeless = false
 	if verdict == protocol.NeedMore {
+		if to := c.firstEnd(sd); to > end { // more was not captured
+			e.lost[uncaptured].Add(int64(to - end))
+			e.beginAt(c, sd, end, to, cut)
+		}
 		return false
 	}
 	f.refused++
@@ -125,7 +129,9 @@ func (e *Engine) giveUpFirst(c *conn, now int64) bool {
 		end := c.firstEnd(sd)
 		i := c.lowest(sd, end+1)
 		if i >= 0 && (full || c.held[i].at+holeWait < now) {
-			e.beginAt(c, sd, end, c.held[i].off, cut)
+			to := c.held[i].off
+			e.lost[gap].Add(int64(to - end))
+			e.beginAt(c, sd, end, to, cut)
 			return true
 		}
 	}
@@ -144,12 +150,11 @@ func (e *Engine) giveUpFirst(c *conn, now int64) bool {
 	return true
 }
 
-// beginAt drops what a side holds, which ends at end, for the reason, and begins
-// it anew at a later offset.
+// beginAt drops what a side holds before the end of its first bytes, for the
+// reason, and begins it anew there or at a later offset.
 func (e *Engine) beginAt(c *conn, sd protocol.Side, end, to uint64, why lossReason) {
 	s := &c.sides[sd]
 	e.lost[why].Add(int64(end - s.base))
-	e.lost[gap].Add(int64(to - end))
 	for i := len(c.held) - 1; i >= 0; i-- {
 		if p := &c.held[i]; p.side == sd && p.off < to {
 			e.unhold(c, i)

@@ -160,6 +160,17 @@ func TestHoleInFirstBytes(t *testing.T) {
 	r.close()
 }
 
+// First bytes that are not enough, and the rest of which was not captured.
+func TestFirstBytesNotCaptured(t *testing.T) {
+	r := newRig(t)
+	r.chunkLen(client, 0, message('Q', 1, 101)[:8], 110)
+	r.chunk(client, 110, message('Q', 2, 1))
+	r.chunk(server, 0, message('A', 2, 1))
+	r.wantOut("2@110 10→10 200")
+	r.wantLost("uncaptured 102", "cut 8")
+	r.close()
+}
+
 // Where there is no memory for first bytes, the connection is found later.
 func TestNoMemoryForFirstBytes(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.MaxMemory = pieceCost })

@@ -7,8 +7,9 @@ const (
 	// timeout is 200 ms, and the packet has to travel.
 	holeWait = 400 * 1e6 // ns
 	maxHeld  = 64        // pieces of a connection
-	// What a buffer without an owner may be, and how many are kept.
-	freeSize, freeCount = 64 << 10, 32
+	// What a buffer without an owner may be, and how many are kept. Small, since
+	// its next owner may need little of it.
+	freeSize, freeCount = 4 << 10, 64
 )
 
 // settle feeds what can be fed of the pieces that wait, and gives up holes for
