@@ -202,8 +202,9 @@ func (t *Tracker) unicast(d *Datagram, dir record.Direction) string {
 	k := t.key(d, dir, "")
 	first := t.table.byKey[k]
 	if first == nil && dir == record.Outgoing && (d.Flow.DstPort == portLLMNR || d.Flow.DstPort == portMDNS) {
-		k.remote, k.local = [16]byte{}, [16]byte{} // it was asked of a group
-		first = t.table.byKey[k]
+		group := k // it was asked of a group
+		group.remote, group.local = [16]byte{}, [16]byte{}
+		first = t.table.byKey[group]
 	}
 	if first != nil && t.msg.Questions == 0 {
 		// Servers that do not understand a query may leave it out of their error.
