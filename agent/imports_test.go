@@ -42,6 +42,7 @@ func layers() []layer {
 		{packages: "aggregate", may: []string{"config", "record"}, pure: true},
 		{packages: "link", may: []string{"config", "record"}, pure: true},
 		{packages: "protocol", may: []string{"record"}, pure: true},
+		{packages: "protocol/http2", may: []string{"protocol", "golang.org/x/net/http2/hpack"}, pure: true},
 		{packages: "protocol/*", may: []string{"protocol", "record"}, pure: true},
 		{packages: "l7", may: []string{"ledger", "protocol", "record"}, pure: true},
 		{packages: "l7/dnsflow", may: []string{"ledger", "protocol", "protocol/dns", "record"}, pure: true},

@@ -50,7 +50,8 @@ func TestLost(t *testing.T) {
 		{"the end of a response's head", []any{
 			cli(get, 1), srv("HTTP/1.1 200 OK\r\nA: "), lostSrv("b\r\n"), srv("Content-Length: 0\r\n\r\n"),
 			cli(get, 2), srv(ok204)},
-			"1.1 GET /1 host= 200 req=0+19 resp=17 t=1,2,2 incomplete=response\norphans=1 dropped=1"},
+			"1.1 GET /1 host= 200 req=0+19 resp=17 t=1,2,2 incomplete=response\n" +
+				"1.1 GET /2 host= 204 req=19+19 resp=18 t=5,6,6"},
 		{"a response of a pipeline", []any{
 			cli(get+get+get, 1, 2, 3), srv(ok204), lostSrv(ok204), cli(get, 4), srv(ok204), cli(get, 5), srv(ok204)},
 			"1.1 GET /1 host= 204 req=0+19 resp=18 t=1,2,2\norphans=2 dropped=4"},

@@ -37,7 +37,8 @@ type matcher struct {
 	pipelined bool
 	// assumed: the fog was cleared because the client seemed to wait.
 	assumed bool
-	// lostServer: bytes of the server were lost since its last status line.
+	// lostServer: bytes of the server were lost while requests waited, and no
+	// status line came since. Was it the answer? The next one tells.
 	lostServer bool
 	// orphan is when the last orphan was seen. A request from before it was
 	// fed late, and its response is gone.
@@ -211,15 +212,16 @@ func messageOf(side protocol.Side) string {
 
 // hole gives up what lost bytes make uncertain. The message in progress is
 // known by its start line and leaves as incomplete. Requests that wait could
-// have been answered in a hole of the server; those that were in a hole of the
-// client are fog.
+// have been answered in a hole of the server; requests and responses that were
+// in a hole are fog.
 func (c *Conn) hole(h *half) {
 	if h.req != nil {
 		c.endMessage(h, h.known, h.seen, false)
 	}
 	if h.side == protocol.Server {
+		c.lostServer = c.lostServer || len(c.queue) > 0
 		c.dropAll()
-		c.interim, c.lostServer = 0, true
+		c.interim = 0
 	}
 	c.fog = true
 	h.state, h.scanned, h.candidate = resync, 0, false

@@ -73,11 +73,16 @@ func (p *proto) Open(joined bool) protocol.Conn {
 	return open(p.Options, p.static, joined)
 }
 
+// Upgraded is that of New's protocol.
+func Upgraded(o Options, first *protocol.Exchange) protocol.Conn {
+	return (&proto{o, staticTable()}).Upgraded(first)
+}
+
 // Upgraded returns a *Conn that goes on where an HTTP/1.1 one ended with
 // UpgradedH2C: its stream 1 is that one's last request (RFC 7540 section 3.2).
 // The exchange that it emits is another than first, which had status 101.
-func Upgraded(o Options, first *protocol.Exchange) protocol.Conn {
-	c := open(o, staticTable(), false)
+func (p *proto) Upgraded(first *protocol.Exchange) protocol.Conn {
+	c := open(p.Options, p.static, false)
 	// HTTP2-Settings in that request, which we do not have, may allow more.
 	c.server.table.allowed = maxTable
 	s := &stream{sent: true}
