@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"weft/config"
+	"weft/enrich/domain"
 	"weft/ledger"
 	"weft/probe"
 )
@@ -16,18 +17,22 @@ import (
 // wanted is missing; the report is complete then too.
 func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
 	var all []probe.Capability
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	d := deps{
+		cfg: cfg, led: ledger.New(), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		domains: domain.New(domain.Options{}), built: map[string]collector{},
+	}
 	for _, p := range parts() {
 		if !p.wanted(cfg) {
 			continue
 		}
-		s, err := p.build(cfg, ledger.New(), quiet)
+		s, err := p.build(d)
 		if err != nil {
 			all = append(all, missing(p, err))
 			continue
 		}
 		all = append(all, s.Capabilities()...)
-		s.Close()
+		d.built[p.name] = s
+		defer s.Close()
 	}
 	r := probe.NewReport(cfg.Version, probe.Gather(probe.SystemPaths()), all)
 	if asJSON {

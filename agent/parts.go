@@ -5,8 +5,13 @@ import (
 	"slices"
 
 	"weft/config"
+	"weft/enrich/domain"
 	"weft/ledger"
 	"weft/probe"
+	"weft/protocol"
+	"weft/protocol/dns"
+	"weft/protocol/http1"
+	"weft/protocol/http2"
 	"weft/source"
 	"weft/source/conn"
 )
@@ -18,23 +23,34 @@ type collector interface {
 	Close()
 }
 
+// deps is what parts are built from.
+type deps struct {
+	cfg     *config.Config
+	led     *ledger.Ledger
+	log     *slog.Logger
+	domains *domain.Cache
+	// built are the parts before this one in the list that run.
+	built map[string]collector
+}
+
 // part is one line of the list of sources.
 type part struct {
 	name string
 	// capability is what is reported missing when build fails.
 	capability string
 	wanted     func(*config.Config) bool
-	build      func(*config.Config, *ledger.Ledger, *slog.Logger) (collector, error)
+	build      func(deps) (collector, error)
 }
 
 // parts lists the sources, in the order in which they start.
 func parts() []part {
-	return []part{{
-		name: "conn", capability: "netflow", wanted: plugin("ebpf-net"),
-		build: func(c *config.Config, l *ledger.Ledger, log *slog.Logger) (collector, error) {
-			return conn.New(c, l, log)
+	return []part{
+		{
+			name: "conn", capability: "netflow", wanted: plugin("ebpf-net"),
+			build: func(d deps) (collector, error) { return conn.New(d.cfg, d.led, d.log) },
 		},
-	}}
+		{name: "l7", capability: "httpflow, dnsflow", wanted: plugin("ebpf-net"), build: newExchanges},
+	}
 }
 
 func plugin(name string) func(*config.Config) bool {
@@ -50,4 +66,15 @@ func notBuilt(c *config.Config) []string {
 		}
 	}
 	return missing
+}
+
+// protocols lists what the engine knows, in the order of detection. A protocol
+// is a folder below protocol/ and a line here.
+func protocols(c *config.Config) []protocol.Protocol {
+	http := c.L7
+	return []protocol.Protocol{
+		http1.New(http1.Options{MaxPath: http.MaxPath, KeepQuery: http.KeepQuery}),
+		http2.New(http2.Options{MaxPath: http.MaxPath, KeepQuery: http.KeepQuery}),
+		dns.New(),
+	}
 }

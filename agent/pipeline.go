@@ -7,8 +7,10 @@ import (
 	"maps"
 	"slices"
 	"syscall"
+	"time"
 
 	"weft/config"
+	"weft/enrich/domain"
 	"weft/enrich/localip"
 	"weft/enrich/process"
 	"weft/ledger"
@@ -33,6 +35,7 @@ type pipeline struct {
 
 	names    *process.Namer
 	local    *localip.Resolver
+	domains  *domain.Cache
 	netnsDev uint64
 	flat     *record.Flattener
 	global   []record.Tag
@@ -51,9 +54,11 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 	p := &pipeline{
 		log: log, stage: led.Stage("pipeline"),
 		queue: make(chan []record.Record, batches), apply: make(chan func()), done: make(chan struct{}),
-		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc), netnsDev: nsfsDev(),
+		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc), domains: domain.New(domain.Options{}), netnsDev: nsfsDev(),
 		flat: flat, global: globalTags(cfg), outs: outs,
 	}
+	p.domains.SetFloor(domainFloor(cfg))
+	led.AddGauge(p.domains.Gauges()...)
 	go p.run()
 	return p, nil
 }
@@ -99,6 +104,7 @@ func (p *pipeline) process(batch []record.Record) {
 		}
 		pt.AddTags(p.global)
 	}
+	p.domains.Expire(time.Now().UnixNano())
 	p.stage.Out(int64(len(points)))
 	p.outs.write(points)
 }
@@ -116,6 +122,7 @@ func (p *pipeline) enrich(r record.Record) {
 			k.Src = local
 		}
 	}
+	names.DstDomain = p.domains.Domain(k.NetNS, k.PID, k.Dst, time.Now().UnixNano())
 	f.Fill(p.netnsDev)
 }
 
@@ -124,6 +131,7 @@ func (p *pipeline) reload(cfg *config.Config) error {
 	result := make(chan error, 1)
 	p.between(func() {
 		p.global = globalTags(cfg)
+		p.domains.SetFloor(domainFloor(cfg))
 		result <- p.outs.reload(cfg)
 	})
 	return <-result
@@ -142,6 +150,12 @@ func (p *pipeline) stop(ctx context.Context) error {
 	close(p.queue)
 	<-p.done
 	return errors.Join(p.outs.close(ctx), p.local.Close())
+}
+
+// domainFloor is how long names are kept at least. Rows are looked up when their
+// interval ends, so what was asked at its beginning must still be known.
+func domainFloor(cfg *config.Config) time.Duration {
+	return max(cfg.L7.DomainTTLFloor, 2*cfg.Interval)
 }
 
 // globalTags are host, service and the user's own, in a stable order.

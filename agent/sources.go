@@ -67,8 +67,16 @@ func (a *Agent) startSources() error {
 	return nil
 }
 
+func (a *Agent) deps() deps {
+	d := deps{cfg: a.cfg, led: a.ledger, log: a.log, domains: a.pipe.domains, built: map[string]collector{}}
+	for name, r := range a.sources {
+		d.built[name] = r.source
+	}
+	return d
+}
+
 func (a *Agent) startPart(p part) error {
-	s, err := p.build(a.cfg, a.ledger, a.log)
+	s, err := p.build(a.deps())
 	if err != nil {
 		a.failed[p.name] = err
 		a.lost(p.capability, err)

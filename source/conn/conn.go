@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"weft/aggregate"
 	"weft/config"
 	"weft/ledger"
@@ -123,6 +125,12 @@ func (s *Source) startUDP(doors []door) probe.Capability {
 		s.log.Warn("the UDP door stays open", "err", err)
 	}
 	return c
+}
+
+// Shared are the tables that other sources look sockets up in. They stay
+// usable until Close.
+func (s *Source) Shared() map[string]*ebpf.Map {
+	return map[string]*ebpf.Map{"socks": s.k.base.Maps["socks"], "listeners": s.k.base.Maps["listeners"]}
 }
 
 // Capabilities tells which doors are in use and why better ones are not.

@@ -1,10 +1,8 @@
 package conn
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -135,7 +133,7 @@ func (k *kernel) load(names []string) (map[string]*ebpf.Program, error) {
 	sub.Programs = keep
 	coll, err := ebpf.NewCollectionWithOptions(sub, ebpf.CollectionOptions{MapReplacements: k.base.Maps})
 	if err != nil {
-		return nil, fmt.Errorf("load %s: %w", strings.Join(names, ", "), plain(err))
+		return nil, fmt.Errorf("load %s: %w", strings.Join(names, ", "), probe.LoadError(err))
 	}
 	defer coll.Close()
 	out := map[string]*ebpf.Program{}
@@ -143,29 +141,6 @@ func (k *kernel) load(names []string) (map[string]*ebpf.Program, error) {
 		out[n] = coll.DetachProgram(n)
 	}
 	return out, nil
-}
-
-// plain drops the verifier's log, of which only the last line matters to a
-// user, and the library's guess about memlock, which is wrong where a hook is
-// refused.
-func plain(err error) error {
-	var v *ebpf.VerifierError
-	switch {
-	case errors.As(err, &v):
-		return fmt.Errorf("%w (%s)", v.Cause, lastLine(v.Log))
-	case errors.Is(err, syscall.EPERM):
-		return syscall.EPERM
-	}
-	return err
-}
-
-func lastLine(log []string) string {
-	for i := len(log) - 1; i >= 0; i-- {
-		if l := strings.TrimSpace(log[i]); l != "" && !strings.HasPrefix(l, "processed ") {
-			return l
-		}
-	}
-	return "no verifier log"
 }
 
 func attachTracing(_ string, p *ebpf.Program) (link.Link, error) {

@@ -112,25 +112,13 @@ type bpfEvOpen struct {
 	Truncated uint8
 	Pad       uint8
 	Ports     uint32
-	Key       struct {
-		_            structs.HostLayout
-		Laddr        [16]uint8
-		Raddr        [16]uint8
-		Netns        uint32
-		Pid          uint32
-		Lport        uint16
-		Rport        uint16
-		ConnectErrno uint16
-		Proto        uint8
-		Incoming     uint8
-		Name         uint32
-	}
-	Comm     [16]int8
-	_        [4]byte
-	Start    uint64
-	ReqStart uint64
-	ReqBytes uint64
-	Line     [1088]int8
+	Key       bpfFlowKey
+	Comm      [16]int8
+	_         [4]byte
+	Start     uint64
+	ReqStart  uint64
+	ReqBytes  uint64
+	Line      [1088]int8
 }
 
 type bpfEvRow struct {
@@ -140,22 +128,10 @@ type bpfEvRow struct {
 	LineLen uint32
 	Pad     uint32
 	Row     bpfRowKey
-	Key     struct {
-		_            structs.HostLayout
-		Laddr        [16]uint8
-		Raddr        [16]uint8
-		Netns        uint32
-		Pid          uint32
-		Lport        uint16
-		Rport        uint16
-		ConnectErrno uint16
-		Proto        uint8
-		Incoming     uint8
-		Name         uint32
-	}
-	Comm [16]int8
-	Line [1088]int8
-	_    [4]byte
+	Key     bpfFlowKey
+	Comm    [16]int8
+	Line    [1088]int8
+	_       [4]byte
 }
 
 type bpfEventKind uint32
@@ -167,6 +143,20 @@ const (
 	bpfEventKindEV_CLOSE bpfEventKind = 4
 	bpfEventKindEV_DNS   bpfEventKind = 5
 )
+
+type bpfFlowKey struct {
+	_            structs.HostLayout
+	Laddr        [16]uint8
+	Raddr        [16]uint8
+	Netns        uint32
+	Pid          uint32
+	Lport        uint16
+	Rport        uint16
+	ConnectErrno uint16
+	Proto        uint8
+	Incoming     uint8
+	Name         uint32
+}
 
 type bpfListener struct {
 	_     structs.HostLayout
@@ -297,22 +287,10 @@ type bpfStream struct {
 	WalkAt   uint32
 	WalkFrom uint32
 	H2Head   [2][16]uint8
-	Key      struct {
-		_            structs.HostLayout
-		Laddr        [16]uint8
-		Raddr        [16]uint8
-		Netns        uint32
-		Pid          uint32
-		Lport        uint16
-		Rport        uint16
-		ConnectErrno uint16
-		Proto        uint8
-		Incoming     uint8
-		Name         uint32
-	}
-	Comm [16]int8
-	Line [1088]int8
-	_    [4]byte
+	Key      bpfFlowKey
+	Comm     [16]int8
+	Line     [1088]int8
+	_        [4]byte
 }
 
 type bpfStreamMode uint32

@@ -1,0 +1,195 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"weft/aggregate"
+	"weft/config"
+	"weft/enrich/domain"
+	"weft/enrich/selection"
+	"weft/l7"
+	"weft/l7/dnsflow"
+	"weft/probe"
+	"weft/protocol"
+	"weft/record"
+	"weft/source"
+	"weft/source/conn"
+	"weft/source/payload"
+)
+
+// exchanges is httpflow and dnsflow: sources of payload, the engine and the
+// tracker that make exchanges of it, and the windows that sum them up. One lock
+// guards all of it; sources hold it for a batch of events.
+//
+//	payload → rows counted in the kernel ─────────────────────→ http window
+//	payload, tls → chunks → l7.Engine → protocol → exchanges ─→ http window
+//	payload → DNS messages → dnsflow.Tracker → transactions ──→ dns window
+type exchanges struct {
+	mu      sync.Mutex
+	log     *slog.Logger
+	cfg     *config.Config
+	payload *payload.Source
+	engine  *l7.Engine
+	tracker *dnsflow.Tracker
+	http    *aggregate.HTTPWindow
+	dns     *aggregate.DNSWindow
+	domains *domain.Cache
+	chosen  *selection.Selector
+	// resolvers are the servers that this host asks: their traffic is kept even
+	// on loopback.
+	resolvers resolvers
+	reload    chan *config.Config
+}
+
+// newExchanges builds the part on the tables of sockets that netflow keeps.
+func newExchanges(d deps) (collector, error) {
+	base, ok := d.built["conn"].(*conn.Source)
+	if !ok {
+		return nil, errors.New("netflow (TCP) is not running, and httpflow and dnsflow stand on its table of sockets")
+	}
+	rules, err := selection.Parse(d.cfg.L7.ProcessAllow, d.cfg.L7.ProcessDeny)
+	if err != nil {
+		return nil, fmt.Errorf("process selection: %w", err)
+	}
+	x := &exchanges{
+		log: d.log, cfg: d.cfg, domains: d.domains, resolvers: readResolvers(),
+		chosen: selection.New(d.cfg.HostProc, rules, selfPID(d.cfg.HostProc)),
+		http:   aggregate.NewHTTPWindow(aggregate.HTTPOptions{MaxRows: d.cfg.L7.MaxRows, Template: d.cfg.L7.PathTemplate}),
+		dns:    aggregate.NewDNSWindow(aggregate.DNSOptions{MaxRows: d.cfg.L7.MaxRows, Names: d.cfg.L7.QueryNames}),
+		reload: make(chan *config.Config),
+	}
+	d.led.AddGauge(x.chosen.Gauges()...)
+	x.tracker = dnsflow.New(dnsflow.Options{Timeout: d.cfg.L7.DNSTimeout, Out: x.transaction}, d.led)
+	x.engine = l7.New(l7.Options{
+		Protocols: protocols(d.cfg), MaxConns: d.cfg.L7.MaxConns, Out: x.exchange, Ended: x.ended, Skip: x.skip,
+	}, d.led)
+	x.payload, err = payload.New(d.cfg, base.Shared(), x.output(), d.led, d.log)
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// output is where the payload source puts things.
+func (x *exchanges) output() payload.Output {
+	return payload.Output{
+		Locker: &x.mu, Open: x.engine.Open, Pending: x.engine.Pending, Chunk: x.engine.Chunk, Close: x.engine.Close,
+		DNS: x.datagram, Row: x.row, Idle: x.idle,
+		TLS: func(record.FlowKey, []byte, []byte) {},
+	}
+}
+
+// idle comes when a batch of events was handed over.
+func (x *exchanges) idle(now int64) {
+	x.engine.Expire(now)
+	x.tracker.Expire(now)
+}
+
+// Capabilities implements collector.
+func (x *exchanges) Capabilities() []probe.Capability { return x.payload.Capabilities() }
+
+// Close implements collector.
+func (x *exchanges) Close() { x.payload.Close() }
+
+// Run implements source.Source.
+func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
+	defer x.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- x.payload.Run(ctx) }()
+	flush := time.NewTicker(x.cfg.Interval)
+	defer flush.Stop()
+	pressure := time.NewTicker(time.Second)
+	defer pressure.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return errors.Join(err, x.last(emit))
+		case cfg := <-x.reload:
+			if err := x.apply(cfg); err != nil {
+				x.log.Error("httpflow and dnsflow keep their configuration", "err", err)
+			}
+			flush.Reset(x.cfg.Interval)
+		case <-flush.C:
+			if err := x.flush(emit); err != nil {
+				x.log.Error("httpflow lost an interval", "err", err)
+			}
+		case <-pressure.C:
+			x.relieve()
+		}
+	}
+}
+
+// relieve reads the kernel's table out early when it fills up, and lets time
+// pass where no events come.
+func (x *exchanges) relieve() {
+	x.mu.Lock()
+	x.idle(payload.Now())
+	x.mu.Unlock()
+	if x.payload.Full() {
+		if err := x.payload.Flush(); err != nil {
+			x.log.Error("early read-out failed", "err", err)
+		}
+	}
+}
+
+func (x *exchanges) flush(emit source.Emit) error {
+	err := x.payload.Flush()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now().UnixNano()
+	emit(append(x.http.Flush(now), x.dns.Flush(now)...))
+	return err
+}
+
+// last is the flush at the end: what still waits for an answer is not guessed.
+func (x *exchanges) last(emit source.Emit) error {
+	x.mu.Lock()
+	x.tracker.Flush(payload.Now())
+	x.mu.Unlock()
+	return x.flush(emit)
+}
+
+// Reload implements source.Source.
+func (x *exchanges) Reload(cfg *config.Config) error {
+	select {
+	case x.reload <- cfg:
+		return nil
+	case <-time.After(10 * time.Second):
+		return errors.New("httpflow did not take the new configuration in 10s")
+	}
+}
+
+func (x *exchanges) apply(cfg *config.Config) error {
+	rules, err := selection.Parse(cfg.L7.ProcessAllow, cfg.L7.ProcessDeny)
+	if err != nil {
+		return fmt.Errorf("process selection: %w", err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.chosen.Set(rules)
+	x.tracker.SetTimeout(cfg.L7.DNSTimeout)
+	x.resolvers = readResolvers()
+	x.cfg = cfg
+	return x.payload.Reload(cfg)
+}
+
+// ended: a connection that no protocol wants more of costs nothing more.
+func (x *exchanges) ended(id l7.ConnID, _ protocol.End) {
+	if !id.TLS {
+		x.payload.Unwanted(id)
+	}
+}
+
+func (x *exchanges) skip(id l7.ConnID, side protocol.Side, until uint64) {
+	if !id.TLS {
+		x.payload.Skip(id, side, until)
+	}
+}
+
+func wantsL7(c *config.Config, name string) bool { return slices.Contains(c.L7.Enabled, name) }
