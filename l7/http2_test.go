@@ -122,7 +122,8 @@ func TestHTTP2JoinedOrLossy(t *testing.T) {
 
 // An upgrade in the middle of packets, as RFC 7540 section 3.2 has it.
 func TestH2CUpgrade(t *testing.T) {
-	request := "GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n"
+	request := "GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\n" +
+		"Upgrade: h2c\r\nHTTP2-Settings: \r\n\r\n"
 	frame := func(kind, flags, stream byte, payload string) string {
 		return string([]byte{0, 0, byte(len(payload)), kind, flags, 0, 0, 0, stream}) + payload
 	}
