@@ -153,7 +153,11 @@ func (c *Conn) cut(path []byte) (kept string, truncated bool) {
 	return c.lastPath, truncated
 }
 
+// maxHost is longer than any name with a port.
+const maxHost = 512
+
 func (c *Conn) sameHost(host []byte) string {
+	host = host[:min(len(host), maxHost)]
 	if c.lastHost != string(host) {
 		c.lastHost = string(host)
 	}

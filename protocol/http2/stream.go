@@ -8,6 +8,15 @@ import (
 	"weft/protocol"
 )
 
+// What a stream keeps of a header block is bounded, since it may stay open.
+// No real method, authority or gRPC path is longer than these.
+const (
+	maxMethod  = 32
+	maxHost    = 512
+	maxTarget  = 1 << 10 // of a gRPC call
+	maxMessage = 4 << 10
+)
+
 // unknown stands for what only missed HPACK state would tell.
 const unknown = "unknown"
 
@@ -68,7 +77,7 @@ func (c *Conn) request(b *block, f *fields) {
 		return
 	}
 	known := f.have[method] || f.have[path]
-	if !known && (!f.unseen || c.newest == 0) {
+	if !known && (!f.unseen || c.newest == 0) || len(f.value[method]) > maxMethod {
 		// Trailers of a request from before we joined, or perhaps so.
 		c.counts.Dropped++
 		return
@@ -91,6 +100,7 @@ func (c *Conn) request(b *block, f *fields) {
 	if s.Host == "" {
 		s.Host = f.value[host]
 	}
+	s.Host = first(s.Host, maxHost)
 	if f.unseen && !f.have[method] {
 		s.Method = unknown
 	}
@@ -112,8 +122,16 @@ func (c *Conn) cut(s *stream) {
 		s.Path, _, _ = strings.Cut(s.Path, "?")
 	}
 	if limit := c.options.MaxPath; limit > 0 && len(s.Path) > limit && s.Path != unknown {
-		s.Path, s.Truncated = s.Path[:limit], true
+		s.Path, s.Truncated = first(s.Path, limit), true
 	}
+}
+
+// first is the beginning of a string, which does not hold the rest in memory.
+func first(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.Clone(s[:limit])
 }
 
 // response takes a header block of the server: an interim or the final head,
@@ -145,7 +163,7 @@ func (c *Conn) response(b *block, f *fields) {
 	if n, err := strconv.ParseUint(f.value[grpcStatus], 10, 31); err == nil {
 		s.GRPC.Status = int(n)
 	}
-	s.GRPC.Message = percentDecode(f.value[grpcMessage])
+	s.GRPC.Message = percentDecode(first(f.value[grpcMessage], maxMessage))
 }
 
 // isGRPC: application/grpc, +proto and so on, but not -web, which has its
@@ -159,7 +177,7 @@ func isGRPC(contentType string) bool {
 func (s *stream) setGRPC(target string) {
 	s.Protocol = "grpc"
 	s.GRPC = &protocol.GRPC{Service: unknown, Method: unknown, Status: -1}
-	if target == unknown {
+	if target == unknown || s.Truncated || len(target) > maxTarget {
 		return
 	}
 	target, _, _ = strings.Cut(target, "?")
