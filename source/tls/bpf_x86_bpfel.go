@@ -83,6 +83,8 @@ type bpfObject struct {
 	Born        uint64
 	Rx          uint64
 	Tx          uint64
+	Created     uint64
+	Closed      uint64
 	Role        uint8
 	Announced   uint8
 	Begun       uint8
@@ -118,7 +120,7 @@ type bpfTlsEvent struct {
 	Type   uint8
 	Sent   uint8
 	Role   uint8
-	Pad    uint8
+	Closed uint8
 }
 
 type bpfTlsLife struct {

@@ -92,7 +92,7 @@ static __always_inline int piece_send_as(const struct piece *p, const struct obj
 	e->type = EV_DATA;
 	e->sent = p->sent;
 	e->role = o->role;
-	e->pad = 0;
+	e->closed = o->closed != 0;
 	if (size > room)
 		size = room;
 	barrier_var(size);
@@ -127,11 +127,14 @@ static __always_inline void piece_send(const struct piece *p, const struct objec
 /* n bytes went through the object in this call. */
 static __always_inline void call_data(const struct call *c, u32 tgid, u64 n, u64 buf)
 {
-	struct object *o = object_get(tgid, c->obj);
-	struct piece p = {.obj = c->obj, .time = c->time, .src = buf, .sent = call_sends(c)};
+	struct object *o = object_find(tgid, c->obj);
+	struct piece p = {.obj = c->obj, .src = buf, .sent = call_sends(c)};
 
 	if (!o)
+		o = object_get(tgid, c->obj);
+	if (!o || (o->closed && c->time > o->closed))
 		return;
+	p.time = p.sent ? c->time : o->closed ? o->closed : bpf_ktime_get_ns();
 	p.offset = p.sent ? o->tx : o->rx;
 	if (p.sent)
 		o->tx += n;
@@ -212,8 +215,6 @@ static __always_inline int leave_c(struct pt_regs *ctx)
 		call_without_socket(&c, k.tgid);
 	if (!n)
 		return 0;
-	if (!call_sends(&c))
-		c.time = bpf_ktime_get_ns();
 	call_data(&c, k.tgid, n, c.buf);
 	return 0;
 }
@@ -265,8 +266,6 @@ static __always_inline int leave_go(struct pt_regs *ctx)
 	n = GO_RESULT(ctx);
 	if (c.kind == CALL_HANDSHAKE || (s64)n <= 0)
 		return 0;
-	if (!call_sends(&c))
-		c.time = bpf_ktime_get_ns();
 	call_data(&c, k.tgid, n, c.on_stack ? s.hi - c.buf : c.buf);
 	return 0;
 }

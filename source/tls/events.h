@@ -46,7 +46,7 @@ struct tls_event {
 	u8 type;
 	u8 sent;
 	u8 role;
-	u8 pad;
+	u8 closed; /* the program has closed the object meanwhile */
 };
 
 /* EV_TIE: the object's socket. */

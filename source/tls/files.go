@@ -170,7 +170,9 @@ func (fs *files) attachSystem(root string) {
 }
 
 func (fs *files) close() {
+	var all []link.Link
 	for _, f := range fs.all {
-		closeLinks(f.links)
+		all = append(all, f.links...)
 	}
+	closeLinks(all)
 }

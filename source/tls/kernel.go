@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -282,30 +283,51 @@ func (k *kernel) attach(path string, points []point, pid int) (links []link.Link
 			links = nil
 		}
 	}()
-	for _, p := range points {
-		if k.multi {
-			l, err := ex.UprobeMulti(nil, k.functions[p.program], &link.UprobeMultiOptions{Addresses: p.offsets, PID: uint32(pid)})
-			if err != nil {
-				return links, fmt.Errorf("attach %s: %w", p.program, err)
-			}
-			links = append(links, l)
-			continue
+	// The kernel waits for all CPUs at each: together they take as long as one.
+	// The returns, which come first, are there before any entry is.
+	if links, err = k.attachPoint(ex, points[0], pid); err != nil {
+		return links, err
+	}
+	var wait sync.WaitGroup
+	got := make([][]link.Link, len(points))
+	errs := make([]error, len(points))
+	for i, p := range points[1:] {
+		wait.Go(func() { got[i], errs[i] = k.attachPoint(ex, p, pid) })
+	}
+	wait.Wait()
+	for _, l := range got {
+		links = append(links, l...)
+	}
+	return links, errors.Join(errs...)
+}
+
+func (k *kernel) attachPoint(ex *link.Executable, p point, pid int) ([]link.Link, error) {
+	prog := k.functions[p.program]
+	if k.multi {
+		l, err := ex.UprobeMulti(nil, prog, &link.UprobeMultiOptions{Addresses: p.offsets, PID: uint32(pid)})
+		if err != nil {
+			return nil, fmt.Errorf("attach %s: %w", p.program, err)
 		}
-		for _, off := range p.offsets {
-			l, err := ex.Uprobe("", k.functions[p.program], &link.UprobeOptions{Address: off, PID: pid})
-			if err != nil {
-				return links, fmt.Errorf("attach %s: %w", p.program, err)
-			}
-			links = append(links, l)
+		return []link.Link{l}, nil
+	}
+	var links []link.Link
+	for _, off := range p.offsets {
+		l, err := ex.Uprobe("", prog, &link.UprobeOptions{Address: off, PID: pid})
+		if err != nil {
+			return links, fmt.Errorf("attach %s: %w", p.program, err)
 		}
+		links = append(links, l)
 	}
 	return links, nil
 }
 
+// closeLinks detaches probes, at the same time for the same reason.
 func closeLinks(links []link.Link) {
+	var wait sync.WaitGroup
 	for _, l := range links {
-		l.Close()
+		wait.Go(func() { l.Close() })
 	}
+	wait.Wait()
 }
 
 // stat sums one per-CPU counter of enum tls_stat.

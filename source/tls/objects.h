@@ -30,6 +30,8 @@ struct object_key {
 struct object {
 	u64 sk, born; /* its socket, 0 while not known */
 	u64 rx, tx;   /* plaintext so far */
+	u64 created;
+	u64 closed; /* when a Go program closed it; its memory is not free yet */
 	u8 role;
 	u8 announced;	 /* Go knows the tie */
 	u8 begun;	 /* its first records were seen: nothing was missed */
@@ -38,8 +40,8 @@ struct object {
 
 /*
  * objects: TLS objects (SSL, gnutls_session_t, *tls.Conn) that are in use.
- * Inserted at the first call with one; deleted when it is freed, and by Go
- * when its process or its socket has gone. Full: STAT_OBJECTS_FULL.
+ * Inserted at the first call with one; deleted when it is freed, and by user
+ * space when its process or its socket has gone. Full: STAT_OBJECTS_FULL.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -59,10 +61,10 @@ static __always_inline struct object *object_get(u32 tgid, u64 obj)
 {
 	struct object_key k = {.obj = obj, .tgid = tgid};
 	struct object *o = bpf_map_lookup_elem(&objects, &k);
-	struct object fresh = {};
+	struct object fresh = {.created = bpf_ktime_get_ns()};
 
 	if (o)
-		return o;
+		return o->closed ? NULL : o;
 	if (bpf_map_update_elem(&objects, &k, &fresh, BPF_NOEXIST)) {
 		count(STAT_OBJECTS_FULL, 1);
 		return NULL;
@@ -76,6 +78,20 @@ static __always_inline void object_free(u32 tgid, u64 obj)
 
 	if (bpf_map_delete_elem(&objects, &k) == 0)
 		event_notice(EV_FREE, tgid, obj);
+}
+
+/*
+ * Go: a Read that is in flight may end after Close, so the object stays as
+ * closed, until a handshake takes its memory or Go cleans up.
+ */
+static __always_inline void object_close(u32 tgid, u64 obj)
+{
+	struct object *o = object_find(tgid, obj);
+
+	if (!o || o->closed)
+		return;
+	o->closed = bpf_ktime_get_ns();
+	event_notice(EV_FREE, tgid, obj);
 }
 
 #define PRINT_SIZE 24

@@ -39,7 +39,7 @@ static __always_inline void tie_by_print(struct print *p, struct sock *sk)
 	addr = *obj;
 	bpf_map_delete_elem(&prints, p);
 	o = object_find(p->tgid, addr);
-	if (o && !tie_stands(o))
+	if (o && !o->closed && !tie_stands(o))
 		tie(o, p->tgid, addr, sk);
 }
 

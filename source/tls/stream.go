@@ -140,6 +140,10 @@ func (s *stream) object(id objectID) *object {
 
 func (s *stream) data(id objectID, e event) {
 	s.led.In(1)
+	if s.objects[id] == nil && e.Closed != 0 {
+		s.led.Drop("after_close", 1)
+		return
+	}
 	o := s.object(id)
 	if o.conn != (l7.ConnID{}) {
 		s.emit(o, e)

@@ -104,7 +104,7 @@ int go_return(struct pt_regs *ctx)
 SEC("uprobe")
 int go_close(struct pt_regs *ctx)
 {
-	object_free(bpf_get_current_pid_tgid() >> 32, GO_ARG1(ctx));
+	object_close(bpf_get_current_pid_tgid() >> 32, GO_ARG1(ctx));
 	return 0;
 }
 
@@ -152,12 +152,15 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task)
 {
 	struct tls_life *l = bpf_ringbuf_reserve(&lives, sizeof(*l), 0);
+	u32 tgid = task->tgid;
 
+	if (bpf_map_delete_elem(&procs, &tgid) == 0)
+		event_notice(EV_EXIT, tgid, 0); /* what the old program had */
 	if (!l) {
 		count(STAT_LIVES_FULL, 1);
 		return 0;
 	}
-	l->tgid = task->tgid;
+	l->tgid = tgid;
 	l->pad = 0;
 	bpf_ringbuf_submit(l, 0);
 	return 0;

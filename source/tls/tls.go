@@ -55,6 +55,7 @@ type Source struct {
 	caps    []probe.Capability
 	found   *discovery
 	stream  *stream
+	reaper  *reaper
 	meter   *meter
 	batch   []event
 	memory  chan int
@@ -86,6 +87,7 @@ func newSource(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led 
 	}
 	s.found = newDiscovery(k, cfg, log)
 	s.stream = newStream(out, led, s.found.untied)
+	s.reaper = newReaper(k)
 	s.meter = newMeter(led, s)
 	s.found.start()
 	return s, nil
@@ -189,6 +191,7 @@ func (s *Source) drain(rd *ringbuf.Reader, rec *ringbuf.Record) error {
 		}
 		if e.Type == eventExit {
 			offer(s.gone, int(e.Tgid))
+			s.reaper.exited(e.Tgid, e.Time)
 		}
 		e.data = slices.Clone(e.data)
 		s.batch = append(s.batch, e)
@@ -232,6 +235,9 @@ func (s *Source) sweep() {
 	for _, id := range s.stream.sweep(monotonic(), lives) {
 		// One that was tied anew meanwhile has been told of in the ring.
 		_ = s.k.base.Maps["objects"].Delete(bpfObjectKey{Obj: id.obj, Tgid: id.pid})
+	}
+	if err := s.reaper.sweep(uint64(monotonic())); err != nil {
+		s.log.Error("TLS objects are not cleaned up", "err", err)
 	}
 }
 
