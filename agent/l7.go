@@ -180,9 +180,9 @@ func (x *exchanges) apply(cfg *config.Config) error {
 }
 
 // ended: a connection that no protocol wants more of costs nothing more.
-func (x *exchanges) ended(id l7.ConnID, _ protocol.End) {
+func (x *exchanges) ended(id l7.ConnID, why protocol.End) {
 	if !id.TLS {
-		x.payload.Unwanted(id)
+		x.payload.Unwanted(id, why == l7.Idle || why == l7.ConnsFull)
 	}
 }
 

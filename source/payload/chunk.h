@@ -215,7 +215,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, u64);
-	__type(value, u64); /* born */
+	__type(value, u64); /* born << 1; lowest bit: look at it anew, it was only forgotten */
 } verdicts SEC(".maps");
 
 struct skip_key {
@@ -236,12 +236,20 @@ struct {
 
 static __always_inline bool unwanted(const struct stream *s, u64 key)
 {
-	u64 *born = bpf_map_lookup_elem(&verdicts, &key);
+	u64 *verdict = bpf_map_lookup_elem(&verdicts, &key);
+	u64 v;
 
-	if (!born)
+	if (!verdict)
 		return false;
+	v = *verdict;
 	bpf_map_delete_elem(&verdicts, &key);
-	return *born == s->born;
+	if (v >> 1 != s->born << 1 >> 1)
+		return false;
+	if (v & 1)
+		stream_del(key);
+	else
+		bore(key);
+	return true;
 }
 
 /* Bytes at the packet's beginning that are inside a body nobody wants. */

@@ -28,7 +28,7 @@ func (s *Source) event(b []byte) {
 			s.open(e, rest)
 		}
 	case bpfEventKindEV_CHUNK:
-		if e, rest := view[bpfEvChunk](b, unsafe.Sizeof(bpfEvChunk{})); e != nil {
+		if e, rest := view[bpfEvChunk](b, unsafe.Offsetof(bpfEvChunk{}.Data)); e != nil {
 			s.chunk(e, rest)
 		}
 	case bpfEventKindEV_CLOSE:
@@ -36,7 +36,7 @@ func (s *Source) event(b []byte) {
 			s.closed(e)
 		}
 	case bpfEventKindEV_DNS:
-		if e, rest := view[bpfEvDns](b, unsafe.Sizeof(bpfEvDns{})); e != nil {
+		if e, rest := view[bpfEvDns](b, unsafe.Offsetof(bpfEvDns{}.Data)); e != nil {
 			s.dns(e, rest)
 		}
 	}

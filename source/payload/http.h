@@ -67,11 +67,10 @@ static __always_inline int request_ready(struct packet *p, struct stream *s)
 	return 0;
 }
 
+/* The line is loaded. */
 static __always_inline int request_begin(struct packet *p, struct stream *s)
 {
-	tail_add(s);
 	s->phase = PHASE_IDLE;
-	s->line_len = line_load(p, s->line);
 	s->method = s->verb;
 	line_hash(s);
 	head_end_in_line(s);
@@ -91,22 +90,34 @@ static __always_inline int request_goes_on(struct packet *p, struct stream *s)
 	return 0;
 }
 
+/*
+ * After a request with a body more of it may come when the response has begun;
+ * true when that is so.
+ */
+static __always_inline bool still_uploading(struct packet *p, struct stream *s)
+{
+	if (s->phase != PHASE_RESP || !(s->flags & F_BODY))
+		return false;
+	if (!(s->flags & F_UPLOADING) && method_of(packet_word(p)))
+		return false;
+	s->flags |= F_UPLOADING;
+	s->req_bytes += p->len;
+	return true;
+}
+
 /* Returns the program that goes on with the packet, 0: none. */
 static __always_inline int http_request(struct packet *p, struct stream *s)
 {
 	if (s->phase != PHASE_IDLE && s->phase != PHASE_RESP)
 		return request_goes_on(p, s);
+	if (still_uploading(p, s))
+		return 0;
+	tail_add(s);
+	s->line_len = line_load(p, s->line);
 	/* By way of the stream, so that one value is like another to the verifier. */
-	s->verb = s->flags & F_UPLOADING ? M_NONE : method_of(packet_word(p));
+	s->verb = method_of(*(const u64 *)s->line);
 	if (s->verb)
 		return request_begin(p, s);
-	if (s->phase == PHASE_RESP && s->flags & F_BODY) {
-		/* The server answered before the client was done. */
-		s->flags |= F_UPLOADING;
-		s->req_bytes += p->len;
-		return 0;
-	}
-	tail_add(s);
 	return hand_over(p, s, M_NONE);
 }
 

@@ -118,8 +118,8 @@ static __always_inline int on_stream(struct __sk_buff *skb, const u8 dir, const 
 		return 1;
 	stream_open(s, key);
 	if (unwanted(s, key))
-		bore(key);
-	else if (h2)
+		return 1;
+	if (h2)
 		h2_packet(&p, s, key, dir);
 	else if (s->mode == MODE_HELLO)
 		hello_packet(&p, s, key);

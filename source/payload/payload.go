@@ -222,9 +222,15 @@ func (s *Source) flush() error {
 // Reload takes over what can change while programs run.
 func (s *Source) Reload(cfg *config.Config) error { return s.k.configure(cfg.Netflow) }
 
-// Unwanted tells the kernel that a connection's bytes are of no use.
-func (s *Source) Unwanted(id l7.ConnID) {
-	if err := s.k.coll.Maps[bpfMapVerdicts].Put(id.Sock, id.Born); err != nil {
+// Unwanted tells the kernel that a connection's bytes are of no use. When it was
+// only forgotten here, it is looked at anew as soon as it speaks again.
+func (s *Source) Unwanted(id l7.ConnID, forgotten bool) {
+	verdict := id.Born << 1
+	if forgotten {
+		verdict |= 1
+	}
+	delete(s.servers, id)
+	if err := s.k.coll.Maps[bpfMapVerdicts].Put(id.Sock, verdict); err != nil {
 		s.log.Debug("a verdict was not kept", "err", err)
 	}
 }

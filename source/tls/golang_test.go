@@ -1,8 +1,10 @@
 package tls
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +59,49 @@ func client(t *testing.T, b *bench, name string, args ...string) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
+}
+
+// dialog is a program that does a step for each line and then says so.
+type dialog struct {
+	t   *testing.T
+	in  io.WriteCloser
+	out *bufio.Scanner
+	cmd *exec.Cmd
+}
+
+func talk(t *testing.T, name string, args ...string) *dialog {
+	t.Helper()
+	d := &dialog{t: t, cmd: exec.Command(name, args...)}
+	d.cmd.Stderr = testLog{t}
+	in, err := d.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := d.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	d.in, d.out = in, bufio.NewScanner(out)
+	t.Cleanup(func() { d.cmd.Process.Kill(); d.cmd.Wait() })
+	return d
+}
+
+// step has the program do one thing and waits for it.
+func (d *dialog) step() {
+	d.t.Helper()
+	fmt.Fprintln(d.in)
+	if !d.out.Scan() {
+		d.t.Fatal("the peer ended")
+	}
+}
+
+// end lets the program end by itself.
+func (d *dialog) end() {
+	d.in.Close()
+	d.cmd.Wait()
 }
 
 // await waits until a process is attached, at most five seconds.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ import (
 // liveSockets keeps the map of live sockets as source/conn does, with its object.
 func liveSockets(t *testing.T) map[string]*ebpf.Map {
 	t.Helper()
+	needRoot(t)
 	arch := map[string]string{"amd64": "x86", "arm64": "arm64"}[runtime.GOARCH]
 	spec, err := ebpf.LoadCollectionSpec("../conn/bpf_" + arch + "_bpfel.o")
 	if err != nil {
@@ -83,19 +85,31 @@ type plaintext struct {
 
 func begin(t *testing.T) *bench {
 	t.Helper()
+	needRoot(t)
+	return beginWith(t, liveSockets(t))
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root")
 	}
+}
+
+// beginWith starts a source with a map of sockets that is older.
+func beginWith(t *testing.T, shared map[string]*ebpf.Map) *bench {
+	t.Helper()
 	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 1), conns: map[l7.ConnID]*plaintext{}}
 	out := Output{Open: b.open, Chunk: b.chunk, Close: b.close}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
-	s, err := New(&config.Config{}, liveSockets(t), out, b.ledger, log)
+	s, err := New(&config.Config{}, shared, out, b.ledger, log)
 	if err != nil {
 		t.Skipf("this kernel does not open it: %v", err)
 	}
 	b.source = s
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
+	runtime.GC() // would detach what nothing refers to
 	go func() { b.done <- s.Run(ctx) }()
 	t.Cleanup(cancel)
 	return b
@@ -271,4 +285,40 @@ func serve(t *testing.T, name string, args ...string) (port int, in io.Writer) {
 	}
 	go io.Copy(io.Discard, out)
 	return port, in
+}
+
+// background starts a program and stops it when the test ends.
+func background(t *testing.T, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = testLog{t}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+	})
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func waitPort(t *testing.T, port int) {
+	t.Helper()
+	for range 100 {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("nobody listens on port %d", port)
 }

@@ -191,7 +191,7 @@ static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock
 	struct conn *c = bpf_map_lookup_elem(&socks, &key);
 
 	if (!c || c->role == ROLE_LISTENER) {
-		if (!o->sock_unknown)
+		if (!o->sk && !o->sock_unknown)
 			count(STAT_SOCK_UNKNOWN, 1);
 		o->sock_unknown = 1;
 		return;

@@ -24,6 +24,8 @@ func main() {
 	case "get":
 		n, _ := strconv.Atoi(os.Args[4])
 		get(os.Args[2], os.Args[3], n)
+	case "steps":
+		steps(os.Args[2])
 	case "raw":
 		raw(os.Args[2])
 	}
@@ -76,6 +78,22 @@ func get(url, version string, n int) {
 	close(next)
 	wait.Wait()
 	t.CloseIdleConnections()
+}
+
+// steps sends a request on one connection for each line it reads, and says when
+// the answer has come.
+func steps(url string) {
+	in := bufio.NewScanner(os.Stdin)
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for i := 0; in.Scan(); i++ {
+		r, err := c.Get(fmt.Sprintf("%s/step%d", url, i))
+		if err != nil {
+			log.Fatal(err)
+		}
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close()
+		fmt.Println("done", i)
+	}
 }
 
 // raw lets the first Write do the handshake, and reads into the stack.
