@@ -69,12 +69,14 @@ func TestNeverAWrongMatch(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		w := newWire(t, Options{}, seed%3 == 0)
-		pipelines := seed%2 == 0
-		for range 30 {
+		pipelines, slides := seed%2 == 0, seed%3 != 0 && seed%5 == 1
+		var outstanding []string
+		for i := range 30 {
 			depth := 1
 			if pipelines {
 				depth = 2 + r.IntN(4)
 			}
+			w.safe = slides && i < 4
 			var requests, responses []string
 			for range depth {
 				sent++
@@ -82,7 +84,16 @@ func TestNeverAWrongMatch(t *testing.T) {
 				requests, responses = append(requests, q), append(responses, a)
 			}
 			deliver(w, r, protocol.Client, strings.Join(requests, ""))
-			deliver(w, r, protocol.Server, strings.Join(responses, ""))
+			outstanding = append(outstanding, responses...)
+			if slides && i == 0 {
+				continue // from now on one is always outstanding
+			}
+			answered := len(outstanding)
+			if slides {
+				answered -= depth
+			}
+			deliver(w, r, protocol.Server, strings.Join(outstanding[:answered], ""))
+			outstanding = outstanding[answered:]
 		}
 		w.conn.Close(w.now, w.emit)
 		emitted += len(w.out)
@@ -126,7 +137,7 @@ func deliver(w *wire, r *rand.Rand, side protocol.Side, data string) {
 	for len(data) > 0 {
 		n := min(1+r.IntN(200), len(data))
 		w.now++
-		if r.IntN(40) == 0 {
+		if r.IntN(40) == 0 && !w.safe {
 			w.lose(side, uint64(n))
 		} else {
 			w.send(side, []byte(data[:n]), true)

@@ -33,6 +33,7 @@ type wire struct {
 	end     protocol.End
 	out     []protocol.Exchange
 	maxHeld int
+	safe    bool // nothing is lost now
 }
 
 func newWire(t *testing.T, o Options, joined bool) *wire {

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"fmt"
 	"testing"
 
 	"weft/protocol"
@@ -106,6 +107,49 @@ func playHoles(t *testing.T, runs []any, cut func(int) int) string {
 	}
 	w.conn.Close(w.now+1, w.emit)
 	return w.show()
+}
+
+// A hole is known when bytes behind it come, which may be after the next
+// request: a client that was seen to wait did wait.
+func TestHoleFoundLate(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		waits int
+		want  uint64 // dropped
+		left  int
+	}{{"seen to wait", enoughWaits, 2, enoughWaits + 1}, {"not yet", enoughWaits - 2, 3, enoughWaits - 2}} {
+		w, all := newWire(t, Options{}, false), 0
+		ask := func() {
+			all++
+			w.now++
+			w.send(protocol.Client, fmt.Appendf(nil, get, all), true)
+		}
+		answer := func() {
+			w.now++
+			w.send(protocol.Server, []byte(ok204), true)
+		}
+		for range c.waits - 1 {
+			ask()
+			answer()
+		}
+		ask()
+		w.send(protocol.Server, []byte("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"), true)
+		ask()
+		w.lose(protocol.Server, 3) // the end of one, exactly
+		answer()
+		if n := w.conn.Counts(); n != (Counts{}) || w.conn.pipelined || len(w.out) != c.waits+1 {
+			t.Errorf("%s: %+v, %d left", c.name, n, len(w.out))
+		}
+		ask()
+		ask()
+		w.lose(protocol.Server, uint64(len(ok204)))
+		answer()
+		ask()
+		answer()
+		if n := w.conn.Counts(); n.Dropped != c.want || len(w.out) != c.left+1 {
+			t.Errorf("%s: %+v, %d left", c.name, n, len(w.out))
+		}
+	}
 }
 
 // A request that is fed after its own response must not take the next one.

@@ -5,6 +5,10 @@ import "weft/protocol"
 // maxPending is how many requests may wait for a response.
 const maxPending = 1024
 
+// enoughWaits is how often a client waits for its answers until we believe that
+// it always does.
+const enoughWaits = 4
+
 // request is an exchange in the making.
 type request struct {
 	protocol.Exchange
@@ -33,8 +37,10 @@ type matcher struct {
 	queue []*request
 	ready []*request
 	fog   bool
-	// pipelined: a request came before the response to the one before.
+	// pipelined: a request was seen before the response to the one before;
+	// waited: so many came when nothing was outstanding.
 	pipelined bool
+	waited    int
 	// assumed: the fog was cleared because the client seemed to wait.
 	assumed bool
 	// lostServer: bytes of the server were lost while requests waited, and no
@@ -91,13 +97,11 @@ func (c *Conn) begin(h *half, in *input, line []byte, at int) bool {
 // ask puts a new request into the queue if its response can be told.
 func (c *Conn) ask(r *request) {
 	busy := len(c.queue) > 0 || c.server.req != nil
-	if busy && !c.pipelined && c.assumed {
-		c.dropAll()
-		c.fog = true
+	if !busy && !c.fog {
+		c.waited++
 	}
-	c.pipelined = c.pipelined || busy
 	late := r.Start < c.orphan
-	if late || len(c.queue) == maxPending || c.fog && (c.pipelined || c.lostServer) {
+	if late || len(c.queue) == maxPending || c.fog && (busy || c.pipelined || c.lostServer) {
 		r.dropped = true
 		c.counts.Dropped++
 		c.fog = true
@@ -114,6 +118,9 @@ func (c *Conn) answer(seen int64) {
 		return
 	}
 	c.lostServer, c.server.req = false, nil
+	if len(c.queue) > 1 && c.queue[1].Start < seen {
+		c.pipelines()
+	}
 	if len(c.queue) == 0 || seen < c.queue[0].Start {
 		c.counts.Orphans++
 		c.fog, c.orphan = true, seen
@@ -125,6 +132,17 @@ func (c *Conn) answer(seen int64) {
 	c.queue = c.queue[:n]
 	r.Status, r.First = c.status, seen
 	c.server.req = r
+}
+
+// pipelines notes that the client did not wait, by the times: a request that
+// is merely fed early, or before a hole is known of, shows nothing. If the fog
+// was cleared because it seemed to wait, what followed is not certain.
+func (c *Conn) pipelines() {
+	if !c.pipelined && c.assumed {
+		c.dropAll()
+		c.fog = true
+	}
+	c.pipelined = true
 }
 
 // isInterim: a 1xx other than 101 announces the final response.
@@ -194,6 +212,9 @@ func (c *Conn) endMessage(h *half, offset uint64, seen int64, whole bool) {
 	if r == nil {
 		return
 	}
+	if h.side == protocol.Server && whole && len(c.queue) > 0 && c.queue[0].Start < seen {
+		c.pipelines()
+	}
 	r.End = max(r.End, seen)
 	if !whole {
 		r.Attrs = append(r.Attrs, protocol.Attr{Key: "incomplete", Value: messageOf(h.side)})
@@ -220,6 +241,8 @@ func (c *Conn) hole(h *half) {
 	}
 	if h.side == protocol.Server {
 		c.lostServer = c.lostServer || len(c.queue) > 0
+		// Two wait: it pipelines, or the hole had the answer to the first.
+		c.pipelined = c.pipelined || len(c.queue) > 1 && c.waited < enoughWaits
 		c.dropAll()
 		c.interim = 0
 	}
