@@ -73,7 +73,7 @@ func prepare(spec *ebpf.CollectionSpec, cfg *config.Config, fetch bool) error {
 	for name, v := range map[string]any{
 		"line_max": line, "hash_seed": binary.NativeEndian.Uint64(seed[:]), "ring_quarter": uint64(ring / 4),
 		"want_http":      flag(slices.Contains(cfg.L7.Enabled, "httpflow")),
-		"want_tls_hello": flag(slices.Contains(cfg.L7.Enabled, "httpflow-tls")),
+		"want_tls_hello": flag(len(cfg.L7.Enabled) > 0),
 		"keep_query":     flag(cfg.L7.KeepQuery), "have_fetch": flag(fetch), "dns_ports": ports,
 	} {
 		if err := spec.Variables[name].Set(v); err != nil {
