@@ -99,10 +99,16 @@ func needRoot(t *testing.T) {
 // beginWith starts a source with a map of sockets that is older.
 func beginWith(t *testing.T, shared map[string]*ebpf.Map) *bench {
 	t.Helper()
+	return beginOn(t, shared, ladders{functions: functionRungs(), sockets: socketDoors()})
+}
+
+// beginOn starts a source on some rungs only.
+func beginOn(t *testing.T, shared map[string]*ebpf.Map, l ladders) *bench {
+	t.Helper()
 	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 1), conns: map[l7.ConnID]*plaintext{}}
 	out := Output{Open: b.open, Chunk: b.chunk, Close: b.close}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
-	s, err := New(&config.Config{}, shared, out, b.ledger, log)
+	s, err := newSource(&config.Config{}, shared, out, b.ledger, log, l)
 	if err != nil {
 		t.Skipf("this kernel does not open it: %v", err)
 	}

@@ -226,28 +226,43 @@ func functionPrograms() []string {
 	}
 }
 
+// ladders are the rungs that a source may stand on.
+type ladders struct {
+	functions []functionRung
+	sockets   []door
+}
+
+// functionRung is one way to put probes into functions of processes.
+type functionRung struct {
+	name  string
+	multi bool
+}
+
+func functionRungs() []functionRung { return []functionRung{{"uprobe_multi", true}, {"uprobe", false}} }
+
 // climbFunctions loads the programs for functions of processes.
-func (k *kernel) climbFunctions() probe.Capability {
+func (k *kernel) climbFunctions(ways []functionRung) probe.Capability {
 	const cost = "two runs per read or write of TLS, in the process that does it"
-	try := func(multi bool) func() error {
-		return func() error {
-			if multi {
-				if err := features.HaveBPFLinkUprobeMulti(); err != nil {
-					return err
-				}
-			}
-			progs, err := k.load(functionPrograms(), func(p *ebpf.ProgramSpec) {
-				if multi {
-					p.AttachType = ebpf.AttachTraceUprobeMulti
-				}
-			})
-			k.functions, k.multi = progs, multi
+	rungs := make([]probe.Rung, 0, len(ways))
+	for _, w := range ways {
+		rungs = append(rungs, probe.Rung{Door: w.name, Cost: cost, Try: func() error { return k.loadFunctions(w.multi) }})
+	}
+	return probe.Climb("tls functions", "httpflow-tls", rungs...)
+}
+
+func (k *kernel) loadFunctions(multi bool) error {
+	if multi {
+		if err := features.HaveBPFLinkUprobeMulti(); err != nil {
 			return err
 		}
 	}
-	return probe.Climb("tls functions", "httpflow-tls",
-		probe.Rung{Door: "uprobe_multi", Cost: cost, Try: try(true)},
-		probe.Rung{Door: "uprobe", Cost: cost, Try: try(false)})
+	progs, err := k.load(functionPrograms(), func(p *ebpf.ProgramSpec) {
+		if multi {
+			p.AttachType = ebpf.AttachTraceUprobeMulti
+		}
+	})
+	k.functions, k.multi = progs, multi
+	return err
 }
 
 // climbProcesses watches processes come and go.

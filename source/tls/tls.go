@@ -69,18 +69,18 @@ type Source struct {
 // be watched on this kernel.
 func New(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledger.Ledger, log *slog.Logger,
 ) (*Source, error) {
-	return newSource(cfg, shared, out, led, log, socketDoors())
+	return newSource(cfg, shared, out, led, log, ladders{functions: functionRungs(), sockets: socketDoors()})
 }
 
 func newSource(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledger.Ledger, log *slog.Logger,
-	doors []door,
+	l ladders,
 ) (*Source, error) {
 	k, err := loadKernel(shared)
 	if err != nil {
 		return nil, err
 	}
 	s := &Source{log: log, k: k, memory: make(chan int, 256), gone: make(chan int, 256)}
-	s.caps = []probe.Capability{k.climbFunctions(), k.climbSockets(doors), k.climbProcesses()}
+	s.caps = []probe.Capability{k.climbFunctions(l.functions), k.climbSockets(l.sockets), k.climbProcesses()}
 	if err := errors.Join(s.caps[0].Err(), s.caps[1].Err()); err != nil {
 		k.close()
 		return nil, fmt.Errorf("httpflow-tls cannot start: %w", err)
