@@ -186,7 +186,13 @@ func (a *Agent) report() probe.Report {
 			all = append(all, missing(p, a.failed[p.name]))
 		}
 	}
-	return probe.NewReport(a.cfg.Version, a.facts, all)
+	r := probe.NewReport(a.cfg.Version, a.facts, all)
+	if l := a.sources["l7"]; l != nil {
+		if x, ok := l.source.(*exchanges); ok {
+			r.TLS = x.tlsProcesses()
+		}
+	}
+	return r
 }
 
 func openLog(cfg *config.Config) (*slog.Logger, func(), error) {

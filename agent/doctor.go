@@ -35,6 +35,9 @@ func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
 		defer s.Close()
 	}
 	r := probe.NewReport(cfg.Version, probe.Gather(probe.SystemPaths()), all)
+	if x, ok := d.built["l7"].(*exchanges); ok {
+		r.TLS = x.tlsProcesses()
+	}
 	if asJSON {
 		if err := r.JSON(w); err != nil {
 			return err

@@ -17,10 +17,10 @@ import (
 	"weft/l7/dnsflow"
 	"weft/probe"
 	"weft/protocol"
-	"weft/record"
 	"weft/source"
 	"weft/source/conn"
 	"weft/source/payload"
+	"weft/source/tls"
 )
 
 // exchanges is httpflow and dnsflow: sources of payload, the engine and the
@@ -35,10 +35,13 @@ type exchanges struct {
 	log     *slog.Logger
 	cfg     *config.Config
 	payload *payload.Source
+	tls     *tls.Source // nil when not asked for, or not to be had
+	tlsErr  error
 	engine  *l7.Engine
 	tracker *dnsflow.Tracker
 	http    *aggregate.HTTPWindow
 	dns     *aggregate.DNSWindow
+	hellos  *aggregate.TLSWindow
 	domains *domain.Cache
 	chosen  *selection.Selector
 	// resolvers are the servers that this host asks: their traffic is kept even
@@ -62,6 +65,7 @@ func newExchanges(d deps) (collector, error) {
 		chosen: selection.New(d.cfg.HostProc, rules, selfPID(d.cfg.HostProc)),
 		http:   aggregate.NewHTTPWindow(aggregate.HTTPOptions{MaxRows: d.cfg.L7.MaxRows, Template: d.cfg.L7.PathTemplate}),
 		dns:    aggregate.NewDNSWindow(aggregate.DNSOptions{MaxRows: d.cfg.L7.MaxRows, Names: d.cfg.L7.QueryNames}),
+		hellos: aggregate.NewTLSWindow(d.cfg.L7.MaxRows),
 		reload: make(chan *config.Config),
 	}
 	d.led.AddGauge(x.chosen.Gauges()...)
@@ -73,15 +77,38 @@ func newExchanges(d deps) (collector, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(d.cfg.L7.Enabled, "httpflow-tls") {
+		x.tls, x.tlsErr = tls.New(d.cfg, base.Shared(), x.plaintext(), d.led, d.log)
+	}
 	return x, nil
+}
+
+// plaintext is where the TLS source puts things; it locks for each of them.
+func (x *exchanges) plaintext() tls.Output {
+	return tls.Output{
+		Open: func(id l7.ConnID, i l7.Info) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.engine.Open(id, i)
+		},
+		Chunk: func(c *l7.Chunk) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.engine.Chunk(c)
+		},
+		Close: func(id l7.ConnID, at int64) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.engine.Close(id, at)
+		},
+	}
 }
 
 // output is where the payload source puts things.
 func (x *exchanges) output() payload.Output {
 	return payload.Output{
 		Locker: &x.mu, Open: x.engine.Open, Pending: x.engine.Pending, Chunk: x.engine.Chunk, Close: x.engine.Close,
-		DNS: x.datagram, Row: x.row, Idle: x.idle,
-		TLS: func(record.FlowKey, []byte, []byte) {},
+		DNS: x.datagram, Row: x.row, Idle: x.idle, TLS: x.handshake,
 	}
 }
 
@@ -92,16 +119,47 @@ func (x *exchanges) idle(now int64) {
 }
 
 // Capabilities implements collector.
-func (x *exchanges) Capabilities() []probe.Capability { return x.payload.Capabilities() }
+func (x *exchanges) Capabilities() []probe.Capability {
+	all := x.payload.Capabilities()
+	if x.tls != nil {
+		all = append(all, x.tls.Capabilities()...)
+	}
+	if x.tlsErr != nil {
+		all = append(all, probe.Capability{
+			Name: "tls plaintext", Feature: "httpflow-tls",
+			Failed: []probe.Attempt{{Door: "uprobe", Why: x.tlsErr.Error()}},
+		})
+	}
+	return all
+}
+
+// tlsProcesses lists who uses TLS, for doctor.
+func (x *exchanges) tlsProcesses() []probe.TLSProcess {
+	if x.tls == nil {
+		return nil
+	}
+	var out []probe.TLSProcess
+	for _, p := range x.tls.Processes() {
+		out = append(out, probe.TLSProcess{
+			PID: p.PID, Name: p.Name, Kind: string(p.Kind), File: p.File, Reason: p.Reason,
+		})
+	}
+	return out
+}
 
 // Close implements collector.
-func (x *exchanges) Close() { x.payload.Close() }
+func (x *exchanges) Close() {
+	x.payload.Close()
+	if x.tls != nil {
+		x.tls.Close()
+	}
+}
 
 // Run implements source.Source.
 func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 	defer x.Close()
 	ended := make(chan error, 1)
-	go func() { ended <- x.payload.Run(ctx) }()
+	go func() { ended <- x.read(ctx) }()
 	flush := time.NewTicker(x.cfg.Interval)
 	defer flush.Stop()
 	pressure := time.NewTicker(time.Second)
@@ -125,6 +183,17 @@ func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 	}
 }
 
+// read runs the sources until both have handed over what they had.
+func (x *exchanges) read(ctx context.Context) error {
+	if x.tls == nil {
+		return x.payload.Run(ctx)
+	}
+	plain := make(chan error, 1)
+	go func() { plain <- x.tls.Run(ctx) }()
+	err := x.payload.Run(ctx)
+	return errors.Join(err, <-plain)
+}
+
 // relieve reads the kernel's table out early when it fills up, and lets time
 // pass where no events come.
 func (x *exchanges) relieve() {
@@ -143,7 +212,7 @@ func (x *exchanges) flush(emit source.Emit) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now().UnixNano()
-	emit(append(x.http.Flush(now), x.dns.Flush(now)...))
+	emit(slices.Concat(x.http.Flush(now), x.dns.Flush(now), x.hellos.Flush(now)))
 	return err
 }
 
@@ -191,5 +260,3 @@ func (x *exchanges) skip(id l7.ConnID, side protocol.Side, until uint64) {
 		x.payload.Skip(id, side, until)
 	}
 }
-
-func wantsL7(c *config.Config, name string) bool { return slices.Contains(c.L7.Enabled, name) }

@@ -13,6 +13,19 @@ type Report struct {
 	Version      string       `json:"version"`
 	Facts        Facts        `json:"facts"`
 	Capabilities []Capability `json:"capabilities"`
+	// TLS lists the processes that use TLS, when their plaintext is asked for.
+	TLS []TLSProcess `json:"tls,omitempty"`
+}
+
+// TLSProcess is a process that uses TLS.
+type TLSProcess struct {
+	PID  int    `json:"pid"`
+	Name string `json:"name"`
+	// Kind is what does its TLS: openssl, gnutls, go, …; File is where it is.
+	Kind string `json:"kind"`
+	File string `json:"file"`
+	// Why its plaintext, or some of it, cannot be had; "" when it can.
+	Reason string `json:"reason,omitempty"`
 }
 
 // NewReport adds the advice that follows from the facts to each capability
@@ -54,7 +67,24 @@ func (r Report) Text(w io.Writer) {
 	fmt.Fprintf(w, "Weft %s on Linux %s %s: %s\n\n", r.Version, r.Facts.Kernel, r.Facts.Arch, r.verdict())
 	r.capabilityTable(w, ink)
 	fmt.Fprintln(w)
+	r.tlsTable(w, ink)
 	r.factTable(w, ink)
+}
+
+// tlsTable has a line for each process that uses TLS.
+func (r Report) tlsTable(w io.Writer, ink ink) {
+	if len(r.TLS) == 0 {
+		return
+	}
+	fmt.Fprintln(w, ink.bold("PROCESSES WITH TLS"))
+	for _, p := range r.TLS {
+		state := ink.good("read")
+		if p.Reason != "" {
+			state = ink.bad("not read, " + p.Reason)
+		}
+		fmt.Fprintf(w, "%7d  %-15s  %-9s  %s  (%s)\n", p.PID, p.Name, p.Kind, state, p.File)
+	}
+	fmt.Fprintln(w)
 }
 
 func (r Report) verdict() string {

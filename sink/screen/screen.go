@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"weft/ledger"
@@ -20,7 +21,7 @@ import (
 // headEvery is after how many lines the heading is repeated.
 const headEvery = 40
 
-const layout = "%-8s  %-15.15s %7s  %-3s  %s\n"
+const layout = "%-8s  %-15.15s %7s  %-4s %s\n"
 
 // Sink writes to one terminal. Not safe for concurrent use.
 type Sink struct {
@@ -41,11 +42,12 @@ func (s *Sink) Write(_ context.Context, batch []record.Point) error {
 	slices.SortStableFunc(shown, func(a, b record.Point) int { return int(bytesOf(&b) - bytesOf(&a)) })
 	n := 0
 	for i := range shown {
-		if shown[i].Name != "netflow" {
+		what := describe(&shown[i])
+		if what == "" {
 			s.stage.Drop("not_shown", 1)
 			continue
 		}
-		s.line(&shown[i])
+		s.line(&shown[i], what)
 		n++
 	}
 	_, err := s.w.Write(s.buf.Bytes())
@@ -58,24 +60,63 @@ func (s *Sink) Write(_ context.Context, batch []record.Point) error {
 	return nil
 }
 
-func (s *Sink) line(p *record.Point) {
+func (s *Sink) line(p *record.Point, what string) {
 	if s.lines%headEvery == 0 {
 		fmt.Fprintf(&s.buf, layout, "TIME", "PROCESS", "PID", "", "FLOW")
 	}
 	s.lines++
 	at := time.Unix(0, p.Time).Format("15:04:05")
-	fmt.Fprintf(&s.buf, layout, at, tag(p, "process_name"), tag(p, "pid"), tag(p, "transport"), flow(p))
+	kind := tag(p, "transport")
+	if p.Name != "netflow" {
+		kind = strings.TrimSuffix(p.Name, "flow")
+	}
+	fmt.Fprintf(&s.buf, layout, at, tag(p, "process_name"), tag(p, "pid"), kind, what)
 }
 
-// flow is `client → server  received, sent, round trip, connections`, with the
-// local end first and the arrow pointing from who opened it.
-func flow(p *record.Point) string {
+// describe is what a line says of a point; "" when it has no line.
+func describe(p *record.Point) string {
+	switch p.Name {
+	case "netflow":
+		return flow(p)
+	case "httpflow":
+		status := strconv.FormatInt(field(p, "status_code"), 10)
+		if status == "0" {
+			status = "no answer"
+		}
+		return fmt.Sprintf("%s  %d × %s %s → %s  %s", ends(p), field(p, "count"), text(p, "method"), text(p, "path"),
+			status, lasting(p))
+	case "dnsflow":
+		outcome := "rcode " + strconv.FormatInt(field(p, "rcode"), 10)
+		if field(p, "rcode") < 0 {
+			outcome = "no answer"
+		}
+		return fmt.Sprintf("%s  %d × %s %s → %s  %s", ends(p), field(p, "count"), text(p, "qtype"), text(p, "query"),
+			outcome, lasting(p))
+	case "tlsflow":
+		return fmt.Sprintf("%s  %d × %s  TLS %s %s", ends(p), field(p, "count"), text(p, "sni"), text(p, "tls_version"),
+			text(p, "alpn"))
+	default:
+		return ""
+	}
+}
+
+// lasting is the mean latency.
+func lasting(p *record.Point) string {
+	return time.Duration(field(p, "latency")).Round(time.Microsecond).String()
+}
+
+// ends is the local end, an arrow from who opened it, and the remote end.
+func ends(p *record.Point) string {
 	arrow := "→"
 	if tag(p, "direction") == "incoming" {
 		arrow = "←"
 	}
-	out := fmt.Sprintf("%-21s %s %-21s  read %-7s wrote %-7s", end(p, "src"), arrow, end(p, "dst"),
-		size(field(p, "bytes_read")), size(field(p, "bytes_written")))
+	return fmt.Sprintf("%-21s %s %-21s", end(p, "src"), arrow, end(p, "dst"))
+}
+
+// flow is `client → server  received, sent, round trip, connections`.
+func flow(p *record.Point) string {
+	out := fmt.Sprintf("%s  read %-7s wrote %-7s", ends(p), size(field(p, "bytes_read")), size(field(p, "bytes_written")))
 	if rtt := field(p, "rtt"); rtt > 0 {
 		out += "  rtt " + (time.Duration(rtt) * time.Microsecond).String()
 	}
@@ -113,6 +154,15 @@ func field(p *record.Point, key string) int64 {
 		}
 	}
 	return 0
+}
+
+func text(p *record.Point, key string) string {
+	for i := range p.Fields {
+		if v, ok := p.Fields[i].Value.(string); ok && p.Fields[i].Key == key {
+			return v
+		}
+	}
+	return ""
 }
 
 func bytesOf(p *record.Point) int64 { return field(p, "bytes_read") + field(p, "bytes_written") }

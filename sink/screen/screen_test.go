@@ -44,7 +44,7 @@ func TestLinesShowTheFlow(t *testing.T) {
 	failed := curl(0)
 	failed.BytesWritten, failed.ConnectErrno, failed.Dst = 0, 111, netip.MustParseAddr("2001:db8::1")
 	failed.TCPStats = &record.TCPStats{ConnectFailed: 2}
-	batch := []record.Point{point(t, failed), point(t, curl(1_490_000)), {Name: "dnsflow"}}
+	batch := []record.Point{point(t, failed), point(t, curl(1_490_000)), {Name: "other"}}
 	if err := s.Write(context.Background(), batch); err != nil {
 		t.Fatal(err)
 	}
@@ -87,5 +87,42 @@ func TestSize(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) = %s, want %s", n, got, want)
 		}
+	}
+}
+
+func TestLinesOfExchanges(t *testing.T) {
+	f, err := record.NewFlattener()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flow := curl(0).FlowKey
+	http := &record.Httpflow{
+		HTTPKey: record.HTTPKey{FlowKey: flow, Method: "GET", Path: "/a", Version: "1.1", Status: 404, GRPCStatus: -1},
+		Count:   3, LatencySum: 6_000_000, LatencyCount: 3,
+	}
+	unanswered := &record.Httpflow{HTTPKey: record.HTTPKey{FlowKey: flow, Method: "PUT", Path: "/b"}, Count: 1}
+	dns := &record.Dnsflow{DNSKey: record.DNSKey{FlowKey: flow, Rcode: -1, Query: "a.example", QType: "A"}, Count: 2}
+	hello := &record.Tlsflow{TLSKey: record.TLSKey{FlowKey: flow, SNI: "b.example", ALPN: "h2", Version: "1.3"}, Count: 1}
+	var out bytes.Buffer
+	s := New(&out, ledger.New().Stage("s"))
+	for i, c := range []struct {
+		row  record.Flow
+		want string
+	}{
+		{http, "http 10.0.0.1:*            → 10.0.0.2:80            3 × GET /a → 404  2ms"},
+		{unanswered, "1 × PUT /b → no answer"},
+		{dns, "dns  10.0.0.1:*            → 10.0.0.2:80            2 × A a.example → no answer"},
+		{hello, "tls  10.0.0.1:*            → 10.0.0.2:80            1 × b.example  TLS 1.3 h2"},
+	} {
+		c.row.Fill(4)
+		var p record.Point
+		f.Flatten(c.row, &p)
+		if err := s.Write(context.Background(), []record.Point{p}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), c.want) {
+			t.Errorf("%d: no %q in\n%s", i, c.want, out.String())
+		}
+		out.Reset()
 	}
 }
