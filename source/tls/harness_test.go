@@ -231,6 +231,19 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
+// TestMain lets a copy of the test binary be a TLS server or client, where no
+// other program is to be had (test/vm).
+func TestMain(m *testing.M) {
+	switch os.Getenv("WEFT_TLS_TEST_PEER") {
+	case "server":
+		peerServer()
+	case "client":
+		peerClient(os.Args[1])
+	default:
+		os.Exit(m.Run())
+	}
+}
+
 // certificate makes a key and a certificate for localhost, both in one file.
 func certificate(t *testing.T) string {
 	t.Helper()

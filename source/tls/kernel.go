@@ -3,6 +3,7 @@ package tls
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -325,13 +326,15 @@ func (k *kernel) attachPoint(ex *link.Executable, p point, pid int) ([]link.Link
 		}
 		return []link.Link{l}, nil
 	}
-	var links []link.Link
-	for _, off := range p.offsets {
-		l, err := ex.Uprobe("", prog, &link.UprobeOptions{Address: off, PID: pid})
-		if err != nil {
-			return links, fmt.Errorf("attach %s: %w", p.program, err)
-		}
-		links = append(links, l)
+	var wait sync.WaitGroup
+	links, errs := make([]link.Link, len(p.offsets)), make([]error, len(p.offsets))
+	for i, off := range p.offsets {
+		wait.Go(func() { links[i], errs[i] = ex.Uprobe("", prog, &link.UprobeOptions{Address: off, PID: pid}) })
+	}
+	wait.Wait()
+	links = slices.DeleteFunc(links, func(l link.Link) bool { return l == nil })
+	if err := errors.Join(errs...); err != nil {
+		return links, fmt.Errorf("attach %s: %w", p.program, err)
 	}
 	return links, nil
 }
