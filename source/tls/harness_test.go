@@ -17,47 +17,26 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"weft/config"
 	"weft/l7"
 	"weft/ledger"
 	"weft/protocol"
 	"weft/record"
+	"weft/source/conn"
 )
 
-// liveSockets keeps the map of live sockets as source/conn does, with its object.
+// liveSockets keeps the map of live sockets: source/conn does.
 func liveSockets(t *testing.T) map[string]*ebpf.Map {
 	t.Helper()
 	needRoot(t)
-	arch := map[string]string{"amd64": "x86", "arm64": "arm64"}[runtime.GOARCH]
-	spec, err := ebpf.LoadCollectionSpec("../conn/bpf_" + arch + "_bpfel.o")
+	cfg := &config.Config{Netflow: config.Netflow{Loopback: true, MaxSockets: 1 << 14, MaxFlows: 1 << 10}}
+	s, err := conn.New(cfg, ledger.New(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range spec.Programs {
-		if name != "tcp_state_tp" && name != "tcp_destroy_tp" {
-			delete(spec.Programs, name)
-		}
-	}
-	for _, name := range []string{"keep_loopback", "keep_ipv6"} {
-		if err := spec.Variables[name].Set(uint32(1)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	coll, err := ebpf.NewCollection(spec)
-	if err != nil {
-		t.Skipf("this kernel does not tell of TCP connections: %v", err)
-	}
-	t.Cleanup(coll.Close)
-	for _, p := range coll.Programs {
-		l, err := link.AttachTracing(link.TracingOptions{Program: p})
-		if err != nil {
-			t.Skipf("this kernel does not tell of TCP connections: %v", err)
-		}
-		t.Cleanup(func() { l.Close() })
-	}
-	return map[string]*ebpf.Map{"socks": coll.Maps["socks"], "listeners": coll.Maps["listeners"]}
+	t.Cleanup(s.Close)
+	return s.Shared()
 }
 
 // bench is a source at work in a test.

@@ -1,0 +1,171 @@
+package tls
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Lengths as binutils gives them for the same bytes.
+func TestLengthOfVector(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		code []byte
+		want int
+	}{
+		{"vzeroupper", []byte{0xc5, 0xf8, 0x77, 0xc3}, 3},
+		{"vmovdqu ymm0, [rsi+0x10]", []byte{0xc5, 0xfe, 0x6f, 0x46, 0x10, 0xc3}, 5},
+		{"vmovdqu ymm1, [rip+0x1000]", []byte{0xc5, 0xfe, 0x6f, 0x0d, 0, 0x10, 0, 0, 0xc3}, 8},
+		{"vpshufd xmm0, xmm1, 3", []byte{0xc5, 0xf9, 0x70, 0xc1, 3, 0xc3}, 5},
+		{"vpalignr ymm0, ymm1, [rsp+8], 8", []byte{0xc4, 0xe3, 0x75, 0x0f, 0x44, 0x24, 8, 8, 0xc3}, 8},
+		{"andn eax, ebx, ecx", []byte{0xc4, 0xe2, 0x60, 0xf2, 0xc1, 0xc3}, 5},
+		{"shlx rax, [rax*4+0x100], rcx", []byte{0xc4, 0xe2, 0xf1, 0xf7, 0x04, 0x85, 0, 1, 0, 0, 0xc3}, 10},
+		{"vmovdqu64 zmm0, [rdi+0x40]", []byte{0x62, 0xf1, 0xfe, 0x48, 0x6f, 0x47, 1, 0xc3}, 7},
+		{"ret", []byte{0xc3}, 0},
+		{"mov", []byte{0x48, 0x89, 0xe5}, 0},
+	} {
+		if n, err := lengthOfVector(c.code); n != c.want || err != nil {
+			t.Errorf("%s: %d, %v; want %d", c.text, n, err, c.want)
+		}
+		for cut := 1; cut < c.want; cut++ {
+			if n, err := lengthOfVector(c.code[:cut]); err == nil {
+				t.Errorf("%s cut at %d has %d bytes", c.text, cut, n)
+			}
+		}
+	}
+}
+
+func TestDecodeARM64(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		word uint32
+		want instruction
+	}{
+		{"ret", 0xd65f03c0, instruction{size: 4, returns: true}},
+		{"retaa", 0xd65f0bff, instruction{size: 4, returns: true}},
+		{"b +8", 0x14000002, instruction{size: 4, jumps: true, target: 0x1008}},
+		{"b -4", 0x17ffffff, instruction{size: 4, jumps: true, target: 0xffc}},
+		{"bl +8", 0x94000002, instruction{size: 4}},
+		{"b.ne -16", 0x54ffff81, instruction{size: 4, jumps: true, target: 0xff0}},
+		{"cbz x0, +12", 0xb4000060, instruction{size: 4, jumps: true, target: 0x100c}},
+		{"tbnz w0, #0, +4", 0x37000020, instruction{size: 4, jumps: true, target: 0x1004}},
+		{"add x0, x0, #1", 0x91000400, instruction{size: 4}},
+	} {
+		code := binary.LittleEndian.AppendUint32(nil, c.word)
+		if got, err := decodeARM64(code, 0x1000); got != c.want || err != nil {
+			t.Errorf("%s: %+v, %v; want %+v", c.text, got, err, c.want)
+		}
+	}
+}
+
+// The places found are those that binutils disassembles as returns.
+func TestReturnsAgainstObjdump(t *testing.T) {
+	need(t, "objdump")
+	for lib, f := range map[string]functions{"libssl.so.3": openSSL(), "libgnutls.so.30": gnuTLS()} {
+		paths, _ := filepath.Glob("/usr/lib/*-linux-gnu/" + lib)
+		if len(paths) == 0 {
+			t.Skipf("%s is not installed", lib)
+		}
+		m, err := openImage(paths[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.close()
+		found, err := m.symbols(elf.SHT_DYNSYM, f.names())
+		if err != nil || !f.has(found) {
+			t.Fatalf("%s: %v %v", lib, found, err)
+		}
+		all := disassembledReturns(t, paths[0])
+		for name, fn := range found {
+			rets, err := m.returns(fn)
+			if err == errNoReturn {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, r := range rets {
+				if _, ok := slices.BinarySearch(all, r); !ok {
+					t.Errorf("%s: %#x is no return", name, r)
+				}
+			}
+			for _, r := range all {
+				if r-fn.addr < fn.size && !slices.Contains(rets, r) {
+					t.Errorf("%s: the return at %#x was not found", name, r)
+				}
+			}
+		}
+	}
+}
+
+func disassembledReturns(t *testing.T, path string) []uint64 {
+	t.Helper()
+	out, err := exec.Command("objdump", "-d", "--no-show-raw-insn", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []uint64
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) == 2 && fields[1] == "ret" {
+			addr, err := strconv.ParseUint(strings.TrimSuffix(fields[0], ":"), 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, addr)
+		}
+	}
+	return all
+}
+
+// A file is anybody's: whatever is in it, it is looked into without a panic
+// and without a probe outside its code.
+func FuzzInspect(f *testing.F) {
+	small, _ := filepath.Glob("/usr/lib/*-linux-gnu/libutil.so.1") // a small one, where there is one
+	for _, path := range small {
+		if b, err := os.ReadFile(path); err == nil {
+			f.Add(b)
+		}
+	}
+	f.Add([]byte("\x7fELF\x02\x01\x01"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := inspect(path, true)
+		for _, pt := range p.points {
+			for _, off := range pt.offsets {
+				if off >= uint64(len(b)) {
+					t.Errorf("%s at %#x of %d bytes", pt.program, off, len(b))
+				}
+			}
+		}
+	})
+}
+
+// The decoder must agree with itself: whatever the bytes are, a length is
+// positive and inside them.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte{0xc5, 0xf8, 0x77, 0xc3})
+	f.Add(bytes.Repeat([]byte{0x62}, 16))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for i := 0; i < len(b); {
+			in, err := decodeX86(b[i:], uint64(i))
+			if err != nil {
+				return
+			}
+			if in.size <= 0 || in.size > len(b)-i {
+				t.Fatalf("%x: length %d", b[i:], in.size)
+			}
+			i += in.size
+		}
+	})
+}
