@@ -17,7 +17,8 @@ type conn struct {
 	// listed: stands in Engine.holding.
 	listed bool
 	proto  protocol.Protocol
-	parser protocol.Conn // nil until the protocol is found
+	parser protocol.Conn   // nil until the protocol is found
+	given  protocol.Counts // what the parser gave up, as far as it is accounted for
 	// touched: the parser was fed.
 	touched bool
 	sides   [2]side

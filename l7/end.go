@@ -41,6 +41,8 @@ func (e *Engine) end(c *conn, sd protocol.Side, why protocol.End) {
 func (e *Engine) close(c *conn, at int64) {
 	e.cur = c
 	c.parser.Close(max(at, c.fed), e.emit)
+	e.account(c)
+	c.given = protocol.Counts{}
 	e.handOut()
 }
 

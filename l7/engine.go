@@ -68,7 +68,7 @@ type Engine struct {
 	connections, chunks, exchanges *ledger.Stage
 	live, ignored, buffered        atomic.Int64
 	lost                           [lossReasons]atomic.Int64
-	repeated                       atomic.Int64
+	repeated, orphans, dropped     atomic.Int64
 }
 
 // New returns an engine that counts in the ledger: stages l7.connections,

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"weft/ledger"
+	"weft/protocol"
 )
 
 // lossReason is why bytes never reached a Conn.
@@ -36,8 +37,22 @@ func (e *Engine) meter(led *ledger.Ledger) {
 	gauge("l7_connections", help, &e.ignored, "state", "ignored")
 	gauge("l7_buffered_bytes", "Payload that waits, out of order or for the rest of its message.", &e.buffered)
 	gauge("l7_repeated_bytes_total", "Payload that came more than once.", &e.repeated)
+	gauge("l7_orphan_responses_total", "Responses whose request was not seen, or not for certain.", &e.orphans)
+	gauge("l7_dropped_requests_total", "Requests whose response is not certain, or that were too many.", &e.dropped)
 	for r := range lossReasons {
 		gauge("l7_lost_bytes_total", "Payload that no protocol saw, bodies that none wanted aside.",
 			&e.lost[r], "reason", r.String())
 	}
+}
+
+// account carries what the Conn gave up since the last time into the gauges.
+func (e *Engine) account(c *conn) {
+	p, ok := c.parser.(interface{ Counts() protocol.Counts })
+	if !ok {
+		return
+	}
+	n := p.Counts()
+	e.orphans.Add(int64(n.Orphans - c.given.Orphans))
+	e.dropped.Add(int64(n.Dropped - c.given.Dropped))
+	c.given = n
 }

@@ -111,6 +111,7 @@ func (e *Engine) feed(c *conn, sd protocol.Side, data []byte, at int64, started 
 	seg.Offset = s.base
 	e.cur, c.touched = c, true
 	got := c.parser.Feed(seg, e.emit)
+	e.account(c)
 	if got.End == "" || got.End == protocol.UpgradedH2C {
 		e.consume(c, &seg, got)
 	}

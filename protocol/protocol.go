@@ -159,3 +159,12 @@ type GRPC struct {
 
 // Attr is a protocol's own attribute.
 type Attr struct{ Key, Value string }
+
+// Counts are messages that a Conn saw and did not emit. A Conn that gives any
+// up has a method `Counts() Counts`, with the sums since it was opened.
+type Counts struct {
+	// Orphans are responses whose request was not seen, or not for certain.
+	Orphans uint64
+	// Dropped are requests whose response is not certain, or that were too many.
+	Dropped uint64
+}

@@ -227,7 +227,7 @@ func TestPendingIsBounded(t *testing.T) {
 	for range maxPending + 10 {
 		w.send(protocol.Server, []byte("HTTP/1.1 204 N\r\n\r\n"), true)
 	}
-	if len(w.out) != maxPending || w.conn.Counts() != (Counts{Orphans: 10, Dropped: 10}) {
+	if len(w.out) != maxPending || w.conn.Counts() != (protocol.Counts{Orphans: 10, Dropped: 10}) {
 		t.Errorf("%d exchanges, %+v", len(w.out), w.conn.Counts())
 	}
 	long := newWire(t, Options{}, false)

@@ -133,7 +133,7 @@ func (w *wire) show() string {
 	if w.end != "" {
 		lines = append(lines, "end "+string(w.end))
 	}
-	if n := w.conn.Counts(); n != (Counts{}) {
+	if n := w.conn.Counts(); n != (protocol.Counts{}) {
 		lines = append(lines, fmt.Sprintf("orphans=%d dropped=%d", n.Orphans, n.Dropped))
 	}
 	return strings.Join(lines, "\n")

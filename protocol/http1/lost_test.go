@@ -137,7 +137,7 @@ func TestHoleFoundLate(t *testing.T) {
 		ask()
 		w.lose(protocol.Server, 3) // the end of one, exactly
 		answer()
-		if n := w.conn.Counts(); n != (Counts{}) || w.conn.pipelined || len(w.out) != c.waits+1 {
+		if n := w.conn.Counts(); n != (protocol.Counts{}) || w.conn.pipelined || len(w.out) != c.waits+1 {
 			t.Errorf("%s: %+v, %d left", c.name, n, len(w.out))
 		}
 		ask()

@@ -20,14 +20,6 @@ type request struct {
 	absolute bool
 }
 
-// Counts are what a Conn gave up.
-type Counts struct {
-	// Orphans are responses whose request was not seen or not certain.
-	Orphans uint64
-	// Dropped are requests whose response is not certain.
-	Dropped uint64
-}
-
 // matcher pairs responses with requests by their order. The responses to the
 // requests in queue are the next ones to come, for certain. Behind them may
 // be fog: unseen or dropped requests, so that it is unknown which response
@@ -51,11 +43,11 @@ type matcher struct {
 	orphan int64
 	// interim bytes of 1xx responses before the one in progress.
 	interim uint64
-	counts  Counts
+	counts  protocol.Counts
 }
 
 // Counts returns what was given up so far.
-func (c *Conn) Counts() Counts { return c.counts }
+func (c *Conn) Counts() protocol.Counts { return c.counts }
 
 // Adopt takes over a request that was seen elsewhere and whose response is the
 // next to come. It must be called before the first Feed.

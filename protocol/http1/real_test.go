@@ -103,7 +103,7 @@ func TestNetHTTP(t *testing.T) {
 			for _, r := range c.runs {
 				sent[r.side] += uint64(len(r.data))
 			}
-			if sums != sent || w.conn.Counts() != (Counts{}) || w.end != "" {
+			if sums != sent || w.conn.Counts() != (protocol.Counts{}) || w.end != "" {
 				t.Errorf("seed %d: bytes %v of %v; %s", seed, sums, sent, w.show())
 			}
 		}

@@ -60,7 +60,7 @@ type Conn struct {
 	// joined: something was missed, so what seems wrong may be our mistake.
 	joined bool
 	ready  []*stream
-	counts Counts
+	counts protocol.Counts
 	end    protocol.End
 }
 

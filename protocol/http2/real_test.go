@@ -157,7 +157,7 @@ func TestNetHTTP(t *testing.T) {
 				cut = whole
 			}
 			w := play(t, p.Open(false), c.runs, cut)
-			if w.end != "" || w.conn.Counts() != (Counts{}) || len(w.out) != len(want) {
+			if w.end != "" || w.conn.Counts() != (protocol.Counts{}) || len(w.out) != len(want) {
 				t.Errorf("%d exchanges of %d, end %q, %+v", len(w.out), len(want), w.end, w.conn.Counts())
 			}
 			for _, e := range w.out {

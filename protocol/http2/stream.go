@@ -44,17 +44,8 @@ func (s *stream) hole() {
 	s.noStatus = s.noStatus || s.First == 0
 }
 
-// Counts are what a Conn gave up.
-type Counts struct {
-	// Orphans are responses on streams whose request was not followed.
-	Orphans uint64
-	// Dropped are requests that were not followed: more than MaxStreams were
-	// open, or it is not certain that they are requests.
-	Dropped uint64
-}
-
 // Counts returns what was given up so far.
-func (c *Conn) Counts() Counts { return c.counts }
+func (c *Conn) Counts() protocol.Counts { return c.counts }
 
 // count adds a frame to the bytes of its stream.
 func (c *Conn) count(side protocol.Side, f frame, seen int64) {
