@@ -62,6 +62,21 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
+// equalCounts compares counts by what they are of, and says where they differ.
+func equalCounts(t *testing.T, what string, got, want map[string]int64) {
+	t.Helper()
+	for key, n := range want {
+		if got[key] != n {
+			t.Errorf("%s: %q: got %d, want %d", what, key, got[key], n)
+		}
+	}
+	for key, n := range got {
+		if _, ok := want[key]; !ok {
+			t.Errorf("%s: %q: got %d, want none", what, key, n)
+		}
+	}
+}
+
 // ends are the rows of the two ends of the traffic between a pair's hosts.
 type ends struct{ client, server collector.Rows }
 

@@ -19,12 +19,16 @@ import (
 
 const serverAddr = netlab.ServerIP + ":9000"
 
-// of returns the rows of both ends of a pair with the tags.
+// of returns the netflow rows of both ends of a pair with the tags.
 func of(p netlab.Pair, rows collector.Rows, tags ...string) ends {
-	return ends{
-		client: rows.Where("netns", p.Client.Tag).Where(tags...),
-		server: rows.Where("netns", p.Server.Tag).Where(tags...),
-	}
+	return measured("netflow", p, rows, tags...)
+}
+
+// measured returns the rows of a measurement of both ends of a pair that have
+// the tags and fields.
+func measured(name string, p netlab.Pair, rows collector.Rows, pairs ...string) ends {
+	rows = rows.Where("source", name).Where(pairs...)
+	return ends{client: rows.Where("netns", p.Client.Tag), server: rows.Where("netns", p.Server.Tag)}
 }
 
 // startNginx serves a file of 10,000 bytes at /file and logs, for each

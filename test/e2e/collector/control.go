@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,6 +116,38 @@ func (c *Collector) Get(t testing.TB, path string) (int, string) {
 		t.Fatal(err)
 	}
 	return res.StatusCode, string(body)
+}
+
+// Metrics returns the values of /metrics of which the text before the value
+// contains one of the words; without words, all of them.
+func (c *Collector) Metrics(t testing.TB, words ...string) map[string]float64 {
+	t.Helper()
+	_, text := c.Get(t, "/metrics")
+	found := map[string]float64{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		number, err := strconv.ParseFloat(value, 64)
+		if !ok || err != nil || strings.HasPrefix(name, "#") {
+			continue
+		}
+		if len(words) == 0 || slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) }) {
+			found[name] = number
+		}
+	}
+	return found
+}
+
+// Losses are the counters, of those that are not 0, that say what did not
+// become a row.
+func (c *Collector) Losses(t testing.TB) map[string]float64 {
+	t.Helper()
+	found := c.Metrics(t, "dropped", "lost", "orphan", "resync", "gap", "late_packets", "unknown", "missed")
+	for name, n := range found {
+		if n == 0 {
+			delete(found, name)
+		}
+	}
+	return found
 }
 
 // Programs returns the ids of the BPF programs the collector holds, as the
