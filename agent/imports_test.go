@@ -48,8 +48,10 @@ func layers() []layer {
 		{packages: "l7/dnsflow", may: []string{"ledger", "protocol", "protocol/dns", "record"}, pure: true},
 
 		{packages: "source", may: []string{"config", "record"}},
-		{packages: "source/*", may: []string{"aggregate", "config", "l7", "l7/dnsflow", "ledger", "probe", "protocol", "record", "source",
-			ebpf, sys}},
+		{packages: "source/tls", may: []string{"config", "l7", "ledger", "probe", "protocol", "record", ebpf, sys,
+			"golang.org/x/arch/..."}},
+		{packages: "source/*", may: []string{"aggregate", "config", "l7", "l7/dnsflow", "ledger", "probe", "protocol",
+			"record", "source", ebpf, sys}},
 		{packages: "enrich", may: []string{"config", "record"}},
 		{packages: "enrich/*", may: []string{"config", "enrich", "ledger", "record", sys,
 			"github.com/vishvananda/netlink/..."}},

@@ -54,8 +54,9 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 	p := &pipeline{
 		log: log, stage: led.Stage("pipeline"),
 		queue: make(chan []record.Record, batches), apply: make(chan func()), done: make(chan struct{}),
-		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc), domains: domain.New(domain.Options{}), netnsDev: nsfsDev(),
-		flat: flat, global: globalTags(cfg), outs: outs,
+		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc), domains: domain.New(domain.Options{}),
+		netnsDev: nsfsDev(),
+		flat:     flat, global: globalTags(cfg), outs: outs,
 	}
 	p.domains.SetFloor(domainFloor(cfg))
 	led.AddGauge(p.domains.Gauges()...)
