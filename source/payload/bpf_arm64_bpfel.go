@@ -241,6 +241,12 @@ type bpfRowVal struct {
 	Buckets    [32]uint32
 }
 
+type bpfSkip struct {
+	_     structs.HostLayout
+	Born  uint64
+	Until uint64
+}
+
 type bpfSkipKey struct {
 	_   structs.HostLayout
 	Sk  uint64

@@ -66,14 +66,14 @@ static __always_inline int piece_reserve(struct __sk_buff *skb, const struct pie
 		n = size;
 	e->kind = EV_CHUNK;
 	e->len = c->len;
-	e->cap = n;
+	e->cap = 0;
 	e->dir = c->dir;
 	e->sk = c->sk;
 	e->born = c->s->born;
 	e->at = bpf_ktime_get_ns();
 	e->offset = c->offset;
-	if (n > 0 && bpf_skb_load_bytes(skb, c->from, e->data, n))
-		e->cap = 0;
+	if (within(&n, size) && !bpf_skb_load_bytes(skb, c->from, e->data, n))
+		e->cap = n;
 	bpf_ringbuf_submit(e, wake_flags());
 	count(STAT_CHUNKS, 1);
 	return 0;
@@ -223,6 +223,11 @@ struct skip_key {
 	u64 dir;
 };
 
+struct skip {
+	u64 born; /* another socket may have the address by now */
+	u64 until;
+};
+
 /*
  * skips: offsets up to which user space does not need a direction's bytes (a
  * long body). Inserted by Go; LRU.
@@ -231,7 +236,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct skip_key);
-	__type(value, u64);
+	__type(value, struct skip);
 } skips SEC(".maps");
 
 static __always_inline bool unwanted(const struct stream *s, u64 key)
@@ -257,14 +262,14 @@ static __always_inline u32 skipped(const struct packet *p, const struct stream *
 {
 	struct skip_key k = {.sk = key, .dir = p->dir};
 	u64 at = stream_offset(s, p);
-	u64 *until;
+	struct skip *v;
 
 	if (p->len < 1024)
 		return 0;
-	until = bpf_map_lookup_elem(&skips, &k);
-	if (!until || *until <= at)
+	v = bpf_map_lookup_elem(&skips, &k);
+	if (!v || v->born != s->born || v->until <= at)
 		return 0;
-	return *until - at < p->len ? *until - at : p->len;
+	return v->until - at < p->len ? v->until - at : p->len;
 }
 
 static __always_inline void raw_packet(struct packet *p, struct stream *s, u64 key)

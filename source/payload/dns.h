@@ -52,7 +52,7 @@ static __always_inline int dns_reserve(struct packet *p, u64 key, const u32 size
 		n = size;
 	e->kind = EV_DNS;
 	e->len = p->len;
-	e->cap = n;
+	e->cap = 0;
 	e->sk = key;
 	e->at = bpf_ktime_get_ns();
 	e->egress = p->dir == OUT;
@@ -64,8 +64,8 @@ static __always_inline int dns_reserve(struct packet *p, u64 key, const u32 size
 	e->pid = o.pid;
 	__builtin_memcpy(e->comm, o.comm, sizeof(e->comm));
 	dns_addrs(e, p);
-	if (n < 1 || bpf_skb_load_bytes(p->skb, p->off, e->data, n))
-		e->cap = 0;
+	if (within(&n, size) && !bpf_skb_load_bytes(p->skb, p->off, e->data, n))
+		e->cap = n;
 	bpf_ringbuf_submit(e, wake_flags());
 	count(STAT_DNS, 1);
 	return 0;

@@ -23,7 +23,7 @@ static __always_inline u32 h2_header(struct packet *p, u8 *head, u32 pos)
 	n = H2_HEAD - have;
 	if (n > p->len - pos)
 		n = p->len - pos;
-	if (n < 1 || n > H2_HEAD || bpf_skb_load_bytes(p->skb, p->off + pos, head + have, n))
+	if (!within(&n, H2_HEAD) || bpf_skb_load_bytes(p->skb, p->off + pos, head + have, n))
 		return 0;
 	head[15] = have + n;
 	return n;

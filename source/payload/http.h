@@ -47,12 +47,23 @@ static __always_inline bool pipelined(const struct packet *p, u32 head)
 	return method_of(packet_word(&rest)) != M_NONE;
 }
 
+/* This request waits, so that user space knows whose response comes next. */
+static __always_inline int hand_over_rest(struct packet *p, struct stream *s, u32 head)
+{
+	s->req_bytes = head;
+	p->off += head;
+	p->len -= head;
+	p->seq += head;
+	return hand_over(p, s, s->method);
+}
+
 /* The line and the end of the head, if it is here, are known. */
 static __always_inline int request_ready(struct packet *p, struct stream *s)
 {
 	u32 head = head_size(p, s);
+	bool more = head && head < p->len && pipelined(p, head);
 
-	if (s->target == TARGET_SPLIT || (head && head < p->len && pipelined(p, head)))
+	if (s->target == TARGET_SPLIT || (more && has_body(s->method)))
 		return hand_over(p, s, M_NONE);
 	s->flags = s->target == TARGET_CUT ? F_TRUNCATED : 0;
 	s->start = bpf_ktime_get_ns();
@@ -64,7 +75,7 @@ static __always_inline int request_ready(struct packet *p, struct stream *s)
 	else if (head < p->len || has_body(s->method))
 		s->phase = PHASE_BODY;
 	count(STAT_REQUESTS, 1);
-	return 0;
+	return more ? hand_over_rest(p, s, head) : 0;
 }
 
 /* The line is loaded. */
@@ -105,6 +116,18 @@ static __always_inline bool still_uploading(struct packet *p, struct stream *s)
 	return true;
 }
 
+/*
+ * A 1xx response, before the final one (RFC 9110 section 15.2). Behind a bare
+ * "100 Continue" nothing can follow in the packet.
+ */
+static __always_inline int response_interim(struct packet *p, struct stream *s)
+{
+	if (p->len > sizeof("HTTP/1.1 100 Continue\r\n\r\n") - 1)
+		return hand_over(p, s, s->method);
+	s->tail += p->len;
+	return 0;
+}
+
 /* Returns the program that goes on with the packet, 0: none. */
 static __always_inline int http_request(struct packet *p, struct stream *s)
 {
@@ -140,8 +163,8 @@ static __always_inline u32 status_of(const struct packet *p, u8 *version)
 	return a * 100 + b * 10 + c;
 }
 
-/* Adds the exchange to its row; status 0: it was never answered. */
-static __always_inline void exchange_add(struct stream *s, u64 resp_bytes)
+/* Adds the exchange to its row, with what came of it; status 0: it was never answered. */
+static __always_inline void exchange_add(struct stream *s)
 {
 	u64 ns = s->first - s->start;
 	struct row_key k;
@@ -158,7 +181,7 @@ static __always_inline void exchange_add(struct stream *s, u64 resp_bytes)
 	s->req_bytes = 0;
 	if (!s->status)
 		return;
-	__sync_fetch_and_add(&v->resp_bytes, resp_bytes);
+	__sync_fetch_and_add(&v->resp_bytes, s->tail);
 	__sync_fetch_and_add(&v->latency, ns);
 	__sync_fetch_and_add(&v->duration, ns);
 	__sync_fetch_and_add(&v->buckets[bucket_of(ns) & (BUCKETS - 1)], 1);
@@ -192,7 +215,7 @@ static __always_inline int http_response(struct packet *p, struct stream *s, u64
 		return hand_over(p, s, s->method);
 	}
 	if (status < 200 && status != 101)
-		return 0;
+		return response_interim(p, s);
 	/* The bytes that follow are of another protocol: h2c, a WebSocket, a tunnel. */
 	if (status == 101 || (s->method == M_CONNECT && status / 100 == 2))
 		return hand_over(p, s, s->method);
@@ -203,7 +226,9 @@ static __always_inline int http_response(struct packet *p, struct stream *s, u64
 	s->status = status;
 	s->version = version;
 	stream_owner(s, key, p->dir == OUT);
-	exchange_add(s, p->len);
+	s->tail += p->len;
+	exchange_add(s);
+	s->tail = 0;
 	count(STAT_ANSWERED, 1);
 	s->phase = PHASE_RESP;
 	return 0;
@@ -226,7 +251,7 @@ static __always_inline void http_end(struct stream *s, u64 key)
 	s->version = 1;
 	s->first = s->start;
 	stream_owner(s, key, false);
-	exchange_add(s, 0);
+	exchange_add(s);
 	count(STAT_UNANSWERED, 1);
 }
 

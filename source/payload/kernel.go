@@ -25,7 +25,8 @@ type kernel struct {
 
 // lineMax is how many bytes of a request line the kernel keeps: the path, the
 // method before it, what tells where it ends, and room for the search (line.h).
-func lineMax(maxPath int) uint32 { return uint32(maxPath+8+8+16+7) &^ 7 }
+// At least a piece of the search is in it: what is shorter is not searched on.
+func lineMax(maxPath int) uint32 { return max(144, uint32(maxPath+8+8+16+7)&^7) }
 
 // loadKernel loads all programs. The newest features are tried first; with
 // fetch false, those of Linux 5.10 do.
@@ -49,7 +50,7 @@ func loadKernel(cfg *config.Config, shared map[string]*ebpf.Map, fetch bool) (*k
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})
 	if err != nil {
-		return nil, fmt.Errorf("load: %w", probe.LoadError(err))
+		return nil, fmt.Errorf("load: %w", err)
 	}
 	return &kernel{coll: coll}, nil
 }

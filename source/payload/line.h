@@ -86,7 +86,10 @@ static __noinline int line_hash(struct stream *s)
 		z = path_ends(w);
 		if (z) {
 			z &= -z;
-			s->target = (w & ((z >> 7) * 0xff)) ? TARGET_WHOLE : TARGET_SPLIT;
+			if (w & ((z >> 7) * 0xff))
+				s->target = TARGET_WHOLE;
+			else if (s->line_len < line_max - 16)
+				s->target = TARGET_SPLIT;
 			h = mix(h, w & ((z >> 7) - 1));
 			break;
 		}
@@ -126,8 +129,8 @@ static __noinline int head_end_in_line(struct stream *s)
 }
 
 #define PIECE 128
-/* How much of a long head is searched; longer ones go on until the response. */
-#define PIECES 34
+/* How much of a long head is searched (8 KiB); longer ones are for user space. */
+#define PIECES 68
 
 /*
  * The same behind what the line holds, piece by piece on the stack; in a program
@@ -183,7 +186,7 @@ static __always_inline u32 line_load(const struct packet *p, char *line)
 
 	if (n > max)
 		n = max;
-	if (n < 1 || n > LINE_CAP - 16)
+	if (!within(&n, LINE_CAP - 16))
 		return 0;
 	if (bpf_skb_load_bytes(p->skb, p->off, line, n))
 		return 0;

@@ -162,6 +162,10 @@ static __always_inline u64 packet_word(const struct packet *p)
 		bpf_skb_load_bytes(p->skb, p->off, &w, 8);
 	else if (p->len >= 4)
 		bpf_skb_load_bytes(p->skb, p->off, &w, 4);
+	else if (p->len >= 2)
+		bpf_skb_load_bytes(p->skb, p->off, &w, 2);
+	else
+		bpf_skb_load_bytes(p->skb, p->off, &w, 1);
 	return w;
 }
 

@@ -100,7 +100,11 @@ static __always_inline int on_head(struct __sk_buff *skb, const u8 dir)
 	if (!s)
 		return 1;
 	head_end_behind(&p, s);
-	tail = request_ready(&p, s);
+	/* Another request may be behind what was searched. */
+	if (!s->head_mask && s->head_at + 8 < p.len)
+		tail = hand_over(&p, s, M_NONE);
+	else
+		tail = request_ready(&p, s);
 	if (tail)
 		packet_pass(&p, dir, true, tail);
 	return 1;

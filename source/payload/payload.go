@@ -99,7 +99,7 @@ func New(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledge
 func (s *Source) start(cfg *config.Config, shared map[string]*ebpf.Map, fetch bool) error {
 	k, err := loadKernel(cfg, shared, fetch)
 	if err != nil {
-		return err
+		return probe.LoadError(err)
 	}
 	rd, err := ringbuf.NewReader(k.coll.Maps[bpfMapEvents])
 	if err != nil {
@@ -241,7 +241,8 @@ func (s *Source) Skip(id l7.ConnID, side protocol.Side, until uint64) {
 	if (side == protocol.Client) != s.servers[id] {
 		dir = 1
 	}
-	if err := s.k.coll.Maps[bpfMapSkips].Put(bpfSkipKey{Sk: id.Sock, Dir: dir}, until); err != nil {
+	key, value := bpfSkipKey{Sk: id.Sock, Dir: dir}, bpfSkip{Born: id.Born, Until: until}
+	if err := s.k.coll.Maps[bpfMapSkips].Put(key, value); err != nil {
 		s.log.Debug("a skip was not kept", "err", err)
 	}
 }

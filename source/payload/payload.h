@@ -65,6 +65,21 @@ const volatile u32 want_tls_hello = 1;
 /* Ports of DNS in network order; 0 ends the list. */
 const volatile u16 dns_ports[16] = {};
 
+/*
+ * True when *n is in [1, max], in a way that every verifier can follow: those
+ * before 5.14 or so learn nothing from n != 0.
+ */
+static __always_inline bool within(u32 *n, const u32 max)
+{
+	u32 m = *n - 1;
+
+	barrier_var(m);
+	if (m >= max)
+		return false;
+	*n = m + 1;
+	return true;
+}
+
 static __always_inline bool is_dns_port(u16 port)
 {
 	for (int i = 0; i < 16; i++) {
