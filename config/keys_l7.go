@@ -14,7 +14,7 @@ func l7Keys() []Key {
 				"- \"name:nginx*\":    the name of the process\n" +
 				"- \"env:KEY\":        a variable in its environment, or \"env:KEY=value\"\n" +
 				"- \"path:/usr/bin/*\": the path of its program\n" +
-				"- \"container:web-?\": the beginning of its container's id, or the container's name\n" +
+				"- \"container:3f9c0\": the beginning of its container's id, or its name where cgroups have it (lxc, nspawn)\n" +
 				"- \"uid:1000\":       its user\n" +
 				"- \"cgroup:/a.slice/*\": its cgroup\n" +
 				"In text * stands for any characters, slashes too, and ? for one.",
