@@ -59,7 +59,7 @@ static __always_inline bool call_within(const struct call_key *k, const struct c
 	struct call *outer = bpf_map_lookup_elem(&calls, k);
 
 	return outer && outer->obj == inner->obj && outer->kind != CALL_HANDSHAKE &&
-	       (k->go ? outer->frame < inner->frame : outer->frame > inner->frame);
+	       outer->frame < inner->frame;
 }
 
 #define PIECE (16 << 10) /* the most that one event carries */
@@ -153,8 +153,9 @@ static __always_inline void call_data(const struct call *c, u32 tgid, u64 n, u64
 }
 
 /*
- * A handshake or a write that used no socket: the library works on memory and
- * the process moves the records itself. Go then watches BIO_write there.
+ * A read or write that used no socket: the library works on memory and the
+ * process moves the records itself. Go then watches BIO_write there. A read
+ * that was served from the library's own buffer is taken for it too: no harm.
  */
 static __always_inline void call_without_socket(const struct call *c, u32 tgid)
 {
@@ -193,11 +194,26 @@ static __always_inline int enter_c(struct pt_regs *ctx, u8 kind)
 	struct call_key k = {.id = id, .tgid = id >> 32};
 	struct call c = {.kind = kind, .frame = PT_REGS_SP(ctx), .obj = PT_REGS_PARM1(ctx)};
 
-	c.buf = kind == CALL_SENDFILE || kind == CALL_HANDSHAKE ? 0 : PT_REGS_PARM2(ctx);
+	c.buf = kind == CALL_SENDFILE ? 0 : PT_REGS_PARM2(ctx);
 	c.lenp = PT_REGS_PARM4(ctx);
-	if (kind == CALL_HANDSHAKE && call_within(&k, &c))
-		return 0;
 	return call_begin(&k, &c, PROC_C);
+}
+
+/*
+ * A handshake begins. OpenSSL's ends in a jump to a computed address, so that
+ * its return is not seen: it is no call, only the sign that the object is new.
+ */
+static __always_inline int handshake_c(struct pt_regs *ctx)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct object *o = object_find(tgid, PT_REGS_PARM1(ctx));
+
+	if (o)
+		return 0;
+	o = object_get(tgid, PT_REGS_PARM1(ctx));
+	if (o)
+		o->begun = 1;
+	return 0;
 }
 
 static __always_inline int leave_c(struct pt_regs *ctx)
@@ -210,8 +226,8 @@ static __always_inline int leave_c(struct pt_regs *ctx)
 		return 0;
 	c = *found;
 	bpf_map_delete_elem(&calls, &k);
-	n = c.kind == CALL_HANDSHAKE ? 0 : call_result(&c, PT_REGS_RC(ctx));
-	if (!c.io && (c.kind == CALL_HANDSHAKE || (n && call_sends(&c))))
+	n = call_result(&c, PT_REGS_RC(ctx));
+	if (!c.io)
 		call_without_socket(&c, k.tgid);
 	if (!n)
 		return 0;

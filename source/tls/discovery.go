@@ -181,6 +181,9 @@ func (d *discovery) lookAt(pid int) {
 		}
 	}
 	d.replace(pid, p)
+	if slices.ContainsFunc(maps, mapping.worksOnMemory) {
+		d.watchMemory(pid)
+	}
 }
 
 // replace puts a fresh look in the place of the last one.

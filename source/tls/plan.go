@@ -53,10 +53,12 @@ func openSSL() functions {
 		kind: OpenSSL, need: []string{"SSL_read", "SSL_write"}, atReturn: "c_return",
 		withReturn: map[string]string{
 			"SSL_read": "c_read", "SSL_write": "c_write", "SSL_read_ex": "c_read_ex", "SSL_write_ex": "c_write_ex",
-			"SSL_sendfile": "c_sendfile", "SSL_do_handshake": "c_handshake", "SSL_connect": "c_handshake",
-			"SSL_accept": "c_handshake",
+			"SSL_sendfile": "c_sendfile",
 		},
-		entryOnly: map[string]string{"SSL_free": "c_free"},
+		entryOnly: map[string]string{
+			"SSL_do_handshake": "c_handshake", "SSL_connect": "c_handshake", "SSL_accept": "c_handshake",
+			"SSL_free": "c_free",
+		},
 	}
 }
 
@@ -67,9 +69,9 @@ func gnuTLS() functions {
 		withReturn: map[string]string{
 			"gnutls_record_recv": "c_read", "gnutls_record_recv_seq": "c_read", "gnutls_record_send": "c_write",
 			"gnutls_record_send2": "c_write", "gnutls_record_send_range": "c_write",
-			"gnutls_record_send_file": "c_sendfile", "gnutls_handshake": "c_handshake",
+			"gnutls_record_send_file": "c_sendfile",
 		},
-		entryOnly: map[string]string{"gnutls_deinit": "c_free"},
+		entryOnly: map[string]string{"gnutls_handshake": "c_handshake", "gnutls_deinit": "c_free"},
 	}
 }
 

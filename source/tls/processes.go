@@ -79,7 +79,13 @@ func mappings(proc string, pid int) ([]mapping, error) {
 	return all, nil
 }
 
-// comm is the name of a process's main thread.
+// worksOnMemory tells of a library whose users are known to have OpenSSL work on
+// memory: they are watched before the kernel side finds out. It is a hint only.
+func (m mapping) worksOnMemory() bool {
+	return strings.HasPrefix(filepath.Base(m.path), "_asyncio.")
+}
+
+// commOf is the name of a process's main thread.
 func commOf(proc string, pid int) string {
 	b, _ := os.ReadFile(filepath.Join(proc, fmt.Sprint(pid), "comm")) // "" once it has gone
 	return strings.TrimSpace(string(b))

@@ -13,6 +13,10 @@ import (
 // maxTails bounds how far jumps out of a function are followed.
 const maxTails = 32
 
+// errUnknownEnd: the function ends in another one that is known only when it
+// runs, so its return cannot be seen.
+var errUnknownEnd = errors.New("it ends in a jump to a computed address")
+
 // errNoReturn: the function only jumps to another file's.
 var errNoReturn = errors.New("it never returns by itself")
 
@@ -73,6 +77,7 @@ func (m *image) scan(f function) (rets, out []uint64, err error) {
 	} else if m.elf.Machine != elf.EM_X86_64 {
 		return nil, nil, fmt.Errorf("%w: code for %v", errors.ErrUnsupported, m.elf.Machine)
 	}
+	var last instruction
 	for i := uint64(0); i < uint64(len(code)); {
 		in, err := decode(code[i:], f.addr+i)
 		if err != nil {
@@ -84,6 +89,11 @@ func (m *image) scan(f function) (rets, out []uint64, err error) {
 		if in.jumps && in.target-f.addr >= f.size {
 			out = append(out, in.target)
 		}
+		// Behind an addition stands the jump of a switch, which stays inside.
+		if in.computed && !last.adds {
+			return nil, nil, fmt.Errorf("%w at %#x", errUnknownEnd, f.addr+i)
+		}
+		last = in
 		i += uint64(in.size)
 	}
 	return rets, out, nil
@@ -95,6 +105,9 @@ type instruction struct {
 	returns bool
 	jumps   bool // to target, whether on a condition or not; not a call
 	target  uint64
+	// computed: it jumps to an address from a register or from memory.
+	computed bool
+	adds     bool // to a register other than the stack's
 }
 
 func decodeX86(code []byte, pc uint64) (instruction, error) {
@@ -116,6 +129,15 @@ func decodeX86(code []byte, pc uint64) (instruction, error) {
 	if rel, ok := in.Args[0].(x86asm.Rel); ok && in.Op != x86asm.CALL {
 		i.jumps, i.target = true, pc+uint64(in.Len)+uint64(int64(rel))
 	}
+	if in.Op == x86asm.JMP && !i.jumps {
+		m, inMemory := in.Args[0].(x86asm.Mem)
+		const notrack = 0x3e // the mark of a switch where branch targets are marked
+		i.computed = code[0] != notrack && !(inMemory && m.Index != 0)
+	}
+	if to, ok := in.Args[0].(x86asm.Reg); ok && in.Op == x86asm.ADD {
+		_, i.adds = in.Args[1].(x86asm.Reg)
+		i.adds = i.adds && to != x86asm.RSP
+	}
 	return i, nil
 }
 
@@ -134,6 +156,10 @@ func decodeARM64(code []byte, pc uint64) (instruction, error) {
 	switch {
 	case w&^(0x1f<<5) == 0xd65f0000, w == 0xd65f0bff, w == 0xd65f0fff: // RET, RETAA, RETAB
 		in.returns = true
+	case w&^(0x1f<<5) == 0xd61f0000: // BR
+		in.computed = true
+	case w&0x7f200000 == 0x0b000000: // ADD (shifted or extended register)
+		in.adds = true
 	case w>>26 == 0x05: // B
 		relative(w&(1<<26-1), 26)
 	case w>>24 == 0x54, w>>25&0x3f == 0x1a: // B.cond, CBZ, CBNZ

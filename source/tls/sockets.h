@@ -74,7 +74,8 @@ static __always_inline int on_socket(struct sock *sk, int ret, bool sends, const
 	if (!o) {
 		tie_by_print(&p, sk);
 	} else if (!tie_stands(o)) {
-		o->begun = head_is_handshake(p.head);
+		if (o->sk || head_is_handshake(p.head))
+			o->begun = head_is_handshake(p.head);
 		tie(o, p.tgid, c->obj, sk);
 	}
 	return 0;

@@ -53,7 +53,7 @@ int c_sendfile(struct pt_regs *ctx)
 SEC("uprobe")
 int c_handshake(struct pt_regs *ctx)
 {
-	return enter_c(ctx, CALL_HANDSHAKE);
+	return handshake_c(ctx);
 }
 
 SEC("uprobe")
