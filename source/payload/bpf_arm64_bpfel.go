@@ -195,29 +195,26 @@ const (
 type bpfPayloadStat uint32
 
 const (
-	bpfPayloadStatSTAT_REQUESTS        bpfPayloadStat = 0
-	bpfPayloadStatSTAT_ANSWERED        bpfPayloadStat = 1
-	bpfPayloadStatSTAT_UNANSWERED      bpfPayloadStat = 2
-	bpfPayloadStatSTAT_HANDED_OVER     bpfPayloadStat = 3
-	bpfPayloadStatSTAT_ROW_LOST        bpfPayloadStat = 4
-	bpfPayloadStatSTAT_ORPHANS         bpfPayloadStat = 5
-	bpfPayloadStatSTAT_STREAMS_FULL    bpfPayloadStat = 6
-	bpfPayloadStatSTAT_STREAMS_STALE   bpfPayloadStat = 7
-	bpfPayloadStatSTAT_GAPS            bpfPayloadStat = 8
-	bpfPayloadStatSTAT_LATE            bpfPayloadStat = 9
-	bpfPayloadStatSTAT_DUPLICATES      bpfPayloadStat = 10
-	bpfPayloadStatSTAT_RESYNC          bpfPayloadStat = 11
-	bpfPayloadStatSTAT_RING_FULL       bpfPayloadStat = 12
-	bpfPayloadStatSTAT_RING_FULL_BYTES bpfPayloadStat = 13
-	bpfPayloadStatSTAT_DNS_LOST        bpfPayloadStat = 14
-	bpfPayloadStatSTAT_EARLY_LOST      bpfPayloadStat = 15
-	bpfPayloadStatSTAT_HEADERS         bpfPayloadStat = 16
-	bpfPayloadStatSTAT_CHUNKS          bpfPayloadStat = 17
-	bpfPayloadStatSTAT_DNS             bpfPayloadStat = 18
-	bpfPayloadStatSTAT_STREAMS_ADDED   bpfPayloadStat = 19
-	bpfPayloadStatSTAT_STREAMS_REMOVED bpfPayloadStat = 20
-	bpfPayloadStatSTAT_NAMED           bpfPayloadStat = 21
-	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 22
+	bpfPayloadStatSTAT_HANDED_OVER     bpfPayloadStat = 0
+	bpfPayloadStatSTAT_ROW_LOST        bpfPayloadStat = 1
+	bpfPayloadStatSTAT_ORPHANS         bpfPayloadStat = 2
+	bpfPayloadStatSTAT_STREAMS_FULL    bpfPayloadStat = 3
+	bpfPayloadStatSTAT_STREAMS_STALE   bpfPayloadStat = 4
+	bpfPayloadStatSTAT_GAPS            bpfPayloadStat = 5
+	bpfPayloadStatSTAT_LATE            bpfPayloadStat = 6
+	bpfPayloadStatSTAT_DUPLICATES      bpfPayloadStat = 7
+	bpfPayloadStatSTAT_RESYNC          bpfPayloadStat = 8
+	bpfPayloadStatSTAT_RING_FULL       bpfPayloadStat = 9
+	bpfPayloadStatSTAT_RING_FULL_BYTES bpfPayloadStat = 10
+	bpfPayloadStatSTAT_DNS_LOST        bpfPayloadStat = 11
+	bpfPayloadStatSTAT_EARLY_LOST      bpfPayloadStat = 12
+	bpfPayloadStatSTAT_HEADERS         bpfPayloadStat = 13
+	bpfPayloadStatSTAT_CHUNKS          bpfPayloadStat = 14
+	bpfPayloadStatSTAT_DNS             bpfPayloadStat = 15
+	bpfPayloadStatSTAT_STREAMS_ADDED   bpfPayloadStat = 16
+	bpfPayloadStatSTAT_STREAMS_REMOVED bpfPayloadStat = 17
+	bpfPayloadStatSTAT_NAMED           bpfPayloadStat = 18
+	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 19
 )
 
 type bpfRowKey struct {
@@ -232,12 +229,12 @@ type bpfRowKey struct {
 
 type bpfRowVal struct {
 	_          structs.HostLayout
-	Count      uint64
 	ReqBytes   uint64
 	RespBytes  uint64
 	Latency    uint64
-	Duration   uint64
 	LatencyMax uint64
+	After      uint64
+	Unanswered uint64
 	Buckets    [32]uint32
 }
 

@@ -91,7 +91,6 @@ static __always_inline bool early_take(struct stream *s, const struct packet *p)
 	line_hash(s);
 	s->flags = s->target == TARGET_CUT ? F_TRUNCATED : 0;
 	s->phase = PHASE_BODY;
-	count(STAT_REQUESTS, 1);
 	bpf_map_delete_elem(&earlies, &k);
 	return true;
 }

@@ -25,7 +25,7 @@ static __always_inline void tail_add(struct stream *s)
 	if (v) {
 		__sync_fetch_and_add(&v->req_bytes, s->req_bytes);
 		__sync_fetch_and_add(&v->resp_bytes, s->tail);
-		__sync_fetch_and_add(&v->duration, s->last - s->first);
+		__sync_fetch_and_add(&v->after, s->last - s->first);
 	}
 	s->tail = 0;
 	s->req_bytes = 0;
@@ -74,7 +74,6 @@ static __always_inline int request_ready(struct packet *p, struct stream *s)
 		s->phase = PHASE_HEAD;
 	else if (head < p->len || has_body(s->method))
 		s->phase = PHASE_BODY;
-	count(STAT_REQUESTS, 1);
 	return more ? hand_over_rest(p, s, head) : 0;
 }
 
@@ -176,14 +175,14 @@ static __always_inline void exchange_add(struct stream *s)
 		count(STAT_ROW_LOST, 1);
 		return;
 	}
-	__sync_fetch_and_add(&v->count, 1);
 	__sync_fetch_and_add(&v->req_bytes, s->req_bytes);
 	s->req_bytes = 0;
-	if (!s->status)
+	if (!s->status) {
+		__sync_fetch_and_add(&v->unanswered, 1);
 		return;
+	}
 	__sync_fetch_and_add(&v->resp_bytes, s->tail);
 	__sync_fetch_and_add(&v->latency, ns);
-	__sync_fetch_and_add(&v->duration, ns);
 	__sync_fetch_and_add(&v->buckets[bucket_of(ns) & (BUCKETS - 1)], 1);
 	latency_top(v, ns);
 }
@@ -229,7 +228,6 @@ static __always_inline int http_response(struct packet *p, struct stream *s, u64
 	s->tail += p->len;
 	exchange_add(s);
 	s->tail = 0;
-	count(STAT_ANSWERED, 1);
 	s->phase = PHASE_RESP;
 	return 0;
 }
@@ -252,7 +250,6 @@ static __always_inline void http_end(struct stream *s, u64 key)
 	s->first = s->start;
 	stream_owner(s, key, false);
 	exchange_add(s);
-	count(STAT_UNANSWERED, 1);
 }
 
 #endif

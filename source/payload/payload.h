@@ -14,10 +14,7 @@ enum { IN, OUT };
 
 /* Per-CPU counters, read by Go. */
 enum payload_stat {
-	STAT_REQUESTS,	      /* requests that the fast path took up */
-	STAT_ANSWERED,	      /* … whose response head came: added to a row */
-	STAT_UNANSWERED,      /* … whose connection ended first: a row with status 0 */
-	STAT_HANDED_OVER,     /* … whose connection went to user space with them pending */
+	STAT_HANDED_OVER,     /* requests whose connection went to user space with them pending */
 	STAT_ROW_LOST,	      /* exchanges without a row: the table or the ring was full */
 	STAT_ORPHANS,	      /* response heads without a request that was seen */
 	STAT_STREAMS_FULL,    /* connections not followed: the table was full */

@@ -97,25 +97,33 @@ func (r *rows) drain(old *ebpf.Map, add func(*record.Httpflow)) error {
 }
 
 func (r *rows) take(k *bpfRowKey, v *bpfRowVal, add func(*record.Httpflow)) {
-	r.exchanges += int64(v.Count)
+	answered := v.answered()
+	n := answered + int64(v.Unanswered)
+	r.exchanges += n
 	named := r.names[*k]
 	if named == nil {
-		r.unnamed += int64(v.Count)
+		r.unnamed += n
 		return
 	}
 	named.used = r.turn
 	row := named.row
-	row.Count = int64(v.Count)
+	row.Count, row.LatencyCount = n, answered
 	row.BytesRead, row.BytesWritten = int64(v.RespBytes), int64(v.ReqBytes)
 	if row.Direction == record.Incoming {
 		row.BytesRead, row.BytesWritten = row.BytesWritten, row.BytesRead
 	}
-	row.LatencySum, row.DurationSum, row.LatencyMax = int64(v.Latency), int64(v.Duration), int64(v.LatencyMax)
-	if row.Status != 0 {
-		row.LatencyCount = row.Count
-	}
+	row.LatencySum, row.DurationSum, row.LatencyMax = int64(v.Latency), int64(v.Latency+v.After), int64(v.LatencyMax)
 	row.Latencies = v.Buckets
 	add(&row)
+}
+
+// answered is the number of exchanges that have a response.
+func (v *bpfRowVal) answered() int64 {
+	var n int64
+	for _, b := range v.Buckets {
+		n += int64(b)
+	}
+	return n
 }
 
 // forget drops names that two read-outs did not use: they come again with

@@ -20,11 +20,12 @@ struct row_key {
 #define BUCKETS 32
 
 struct row_val {
-	u64 count;
 	u64 req_bytes, resp_bytes;
-	u64 latency, duration; /* sums, ns */
+	u64 latency; /* sum, ns */
 	u64 latency_max;
-	u32 buckets[BUCKETS];
+	u64 after;	      /* sum of the time from the first to the last byte of responses, ns */
+	u64 unanswered;	      /* exchanges without a response */
+	u32 buckets[BUCKETS]; /* those with one, by latency */
 };
 
 /* Events in the ring; each begins with its kind. */
