@@ -21,7 +21,8 @@ func compile(t *testing.T, args ...string) string {
 	t.Helper()
 	need(t, "gcc")
 	out := filepath.Join(t.TempDir(), "cpeer")
-	cmd := exec.Command("gcc", append(args, "-o", out, "testdata/cpeer/main.c", "-l:libssl.a", "-l:libcrypto.a", "-ldl", "-lpthread")...)
+	args = append(args, "-o", out, "testdata/cpeer/main.c", "-l:libssl.a", "-l:libcrypto.a", "-ldl", "-lpthread")
+	cmd := exec.Command("gcc", args...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Skipf("OpenSSL cannot be linked statically here (libssl-dev): %s", text)
 	}

@@ -141,7 +141,7 @@ func findPclntab(w *window) int64 {
 func (t *pclntab) readHeader(m *image) error {
 	head, err := t.w.bytes(0, 8)
 	if err != nil || head[4] != 0 || head[5] != 0 || head[7] != 8 {
-		return errors.New("Go's function table has an unknown head")
+		return errors.New("the function table of Go has an unknown head")
 	}
 	t.magic = binary.LittleEndian.Uint32(head)
 	word := func(i int64) int64 {
@@ -159,7 +159,7 @@ func (t *pclntab) readHeader(m *image) error {
 			t.text, err = m.goText(t.addr)
 		}
 	default:
-		return fmt.Errorf("Go's function table has the unknown magic %#x", t.magic)
+		return fmt.Errorf("the function table of Go has the unknown magic %#x", t.magic)
 	}
 	if err != nil {
 		return fmt.Errorf("read the head of Go's function table: %w", err)

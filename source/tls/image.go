@@ -104,7 +104,7 @@ func (m *image) pointer(addr uint64) (uint64, error) {
 		return v, err
 	}
 	for _, s := range m.elf.Sections {
-		if s.Type != elf.SHT_RELA {
+		if s.Type != elf.SHT_RELA { //nolint:misspell // the ELF section type
 			continue
 		}
 		rel := &window{r: m.file, base: int64(s.Offset), size: int64(s.FileSize)}
@@ -209,20 +209,6 @@ func (m *image) contains(words []string) map[string]bool {
 		}
 	}
 	return found
-}
-
-// needs tells whether the file is linked with a shared library of that prefix.
-func (m *image) needs(prefix string) bool {
-	libs, err := m.elf.ImportedLibraries()
-	if err != nil {
-		return false
-	}
-	for _, l := range libs {
-		if strings.HasPrefix(l, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // window reads a part of a file through one block, so that a table is never

@@ -129,7 +129,8 @@ func nginx(t *testing.T, pem, version string) (port int) {
 events {}
 http {
 	access_log off; sendfile on;
-	client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
+	client_body_temp_path %[1]s; proxy_temp_path %[1]s;
+	fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
 	server {
 		listen 127.0.0.1:%[2]d ssl http2;
 		ssl_certificate %[3]s; ssl_certificate_key %[3]s; ssl_protocols TLSv%[4]s;

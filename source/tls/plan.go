@@ -108,48 +108,51 @@ func (f functions) has(found map[string]function) bool {
 	return true
 }
 
-// place works out where the probes go. A function that only jumps to another
-// one is left to that one's probes.
-func (m *image) place(f functions, found map[string]function) ([]point, error) {
-	offsets := map[string][]uint64{}
-	seen := map[uint64]bool{}
-	add := func(program string, addr uint64) error {
-		off, ok := m.offset(addr)
+// places collects offsets by program. Functions may share their returns.
+type places struct {
+	m       *image
+	offsets map[string][]uint64
+}
+
+func (p places) add(program string, addrs ...uint64) error {
+	for _, addr := range addrs {
+		off, ok := p.m.offset(addr)
 		if !ok {
 			return fmt.Errorf("address %#x is not in the file", addr)
 		}
-		if program != f.atReturn || !seen[off] {
-			offsets[program] = append(offsets[program], off)
+		if !slices.Contains(p.offsets[program], off) {
+			p.offsets[program] = append(p.offsets[program], off)
 		}
-		seen[off] = seen[off] || program == f.atReturn
-		return nil
 	}
+	return nil
+}
+
+// place works out where the probes go. A function that only jumps to another
+// one is left to that one's probes.
+func (m *image) place(f functions, found map[string]function) ([]point, error) {
+	p := places{m: m, offsets: map[string][]uint64{}}
 	for name, fn := range found {
-		program, wants := f.withReturn[name]
-		if !wants {
-			program = f.entryOnly[name]
+		program, ok := f.withReturn[name]
+		if !ok {
+			if err := p.add(f.entryOnly[name], fn.addr); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		if wants {
-			rets, err := m.returns(fn)
-			if errors.Is(err, errNoReturn) {
-				continue
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			for _, r := range rets {
-				if err := add(f.atReturn, r); err != nil {
-					return nil, err
-				}
-			}
+		rets, err := m.returns(fn)
+		if errors.Is(err, errNoReturn) {
+			continue
 		}
-		if err := add(program, fn.addr); err != nil {
-			return nil, err
+		if err == nil {
+			err = errors.Join(p.add(f.atReturn, rets...), p.add(program, fn.addr))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	// Returns first: a call that has begun must be seen to end.
-	points := []point{{f.atReturn, offsets[f.atReturn]}}
-	for program, offs := range offsets {
+	points := []point{{f.atReturn, p.offsets[f.atReturn]}}
+	for program, offs := range p.offsets {
 		if program != f.atReturn {
 			points = append(points, point{program, offs})
 		}

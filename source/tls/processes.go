@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/cilium/ebpf/link"
 )
@@ -116,15 +115,6 @@ func opaque(path string) (Kind, string) {
 		return NSS, "NSS is not read"
 	}
 	return None, ""
-}
-
-// alive tells whether a process still exists.
-func alive(proc string, pid int) bool {
-	_, err := os.Stat(filepath.Join(proc, fmt.Sprint(pid), "exe"))
-	if err == nil {
-		return true
-	}
-	return syscall.Kill(pid, 0) == nil
 }
 
 // list describes the process for a person.

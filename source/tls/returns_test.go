@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,29 @@ func TestLengthOfVector(t *testing.T) {
 			if n, err := lengthOfVector(c.code[:cut]); err == nil {
 				t.Errorf("%s cut at %d has %d bytes", c.text, cut, n)
 			}
+		}
+	}
+}
+
+// A jump to a computed address is a switch or the end of the function: the
+// latter hides the return, as in OpenSSL 3's SSL_do_handshake.
+func TestComputedJumps(t *testing.T) {
+	for _, c := range []struct {
+		text           string
+		code           []byte
+		computed, adds bool
+	}{
+		{"jmp *%rax", []byte{0xff, 0xe0}, true, false},
+		{"notrack jmp *%rax", []byte{0x3e, 0xff, 0xe0}, false, false},
+		{"jmp *0x78(%rax)", []byte{0xff, 0x60, 0x78}, true, false},
+		{"jmp *0x1000(,%rax,8)", []byte{0xff, 0x24, 0xc5, 0, 0x10, 0, 0}, false, false},
+		{"call *%rax", []byte{0xff, 0xd0}, false, false},
+		{"add %rdx,%rax", []byte{0x48, 0x01, 0xd0}, false, true},
+		{"add $0x30,%rsp", []byte{0x48, 0x83, 0xc4, 0x30}, false, false},
+	} {
+		in, err := decodeX86(c.code, 0)
+		if err != nil || in.size != len(c.code) || in.computed != c.computed || in.adds != c.adds {
+			t.Errorf("%s: %+v, %v", c.text, in, err)
 		}
 	}
 }
@@ -87,7 +111,7 @@ func TestReturnsAgainstObjdump(t *testing.T) {
 		all := disassembledReturns(t, paths[0])
 		for name, fn := range found {
 			rets, err := m.returns(fn)
-			if _, wanted := f.withReturn[name]; !wanted || err == errNoReturn {
+			if _, wanted := f.withReturn[name]; !wanted || errors.Is(err, errNoReturn) {
 				continue
 			}
 			if err != nil {
