@@ -13,8 +13,9 @@ import (
 	"weft/test/e2e/collector"
 )
 
-// binary is the path of the program under test; TestMain builds it.
-var binary string
+// binary is the path of the program under test, generator that of test/load;
+// TestMain builds them.
+var binary, generator string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "weft-e2e-")
@@ -22,10 +23,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "weft")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "weft/cmd/weft")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	binary, generator = filepath.Join(dir, "weft"), filepath.Join(dir, "load")
 	status := 1
+	build := exec.Command("go", "build", "-trimpath", "-o", dir, "weft/cmd/weft", "weft/test/load")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build weft: %v\n%s", err, out)
 	} else {

@@ -6,6 +6,7 @@
 //	load udp-server -listen 198.18.1.1:9401 [-hosts 200] [-silent]
 //	load udp-client -to 198.18.1.1:9401 [-hosts 200] -n 500000 -size 64 [-unconnected]
 //	load udp-blast  -to 198.18.1.1:9401 -n 1000000 -size 64 -rate 50000
+//	load dns-client -to 198.18.0.2:53 -n 200000 -names a.test/A,b.test/AAAA [-per-socket 1] [-tcp] [-edns]
 //
 // Every run is bounded by -n and -limit and ends early on SIGINT or SIGTERM.
 // Its last line of output is one JSON object with its own exact count (see
@@ -24,6 +25,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -55,6 +57,15 @@ type options struct {
 	reset       bool
 	silent      bool
 	unconnected bool
+	dns         dnsOptions
+}
+
+// dnsOptions are those of dns-client alone.
+type dnsOptions struct {
+	names     string
+	tcp, edns bool
+	timeout   time.Duration
+	attempts  int
 }
 
 // grace is how long after the limit whatever still runs is cut off.
@@ -64,7 +75,7 @@ const defaultPort = "127.0.0.1:9301"
 
 func parse(args []string) (options, error) {
 	if len(args) == 0 {
-		return options{}, errors.New("which mode? tcp-server, tcp-churn, tcp-idle, udp-server, udp-client, udp-blast")
+		return options{}, errors.New("which mode? tcp-server, tcp-churn, tcp-idle, udp-server, udp-client, udp-blast, dns-client")
 	}
 	o := options{mode: args[0]}
 	f := flag.NewFlagSet("load "+o.mode, flag.ContinueOnError)
@@ -74,14 +85,19 @@ func parse(args []string) (options, error) {
 	f.Int64Var(&o.n, "n", 1000, "connections, requests or datagrams")
 	f.DurationVar(&o.limit, "limit", 10*time.Minute, "end after this time whatever is left")
 	f.DurationVar(&o.hold, "hold", time.Minute, "tcp-idle: how long to hold the connections")
-	f.IntVar(&o.workers, "workers", 8, "tcp-churn, udp-client: side by side")
+	f.IntVar(&o.workers, "workers", 8, "tcp-churn, udp-client, dns-client: side by side")
 	f.IntVar(&o.size, "size", 64, "bytes per connection or datagram")
 	f.Float64Var(&o.rate, "rate", 0, "tcp-churn, udp-blast: per second; 0 is unlimited")
 	f.IntVar(&o.procs, "procs", 1, "tcp-server, tcp-idle: processes, each with a port of its own")
-	f.IntVar(&o.perSocket, "per-socket", 0, "udp-client: requests per connected socket; 0 keeps it")
+	f.IntVar(&o.perSocket, "per-socket", 0, "udp-client, dns-client: requests per connected socket; 0 keeps it")
 	f.BoolVar(&o.reset, "reset", false, "tcp-churn: close with RST")
 	f.BoolVar(&o.silent, "silent", false, "udp-server: count only")
 	f.BoolVar(&o.unconnected, "unconnected", false, "udp-client: one unconnected socket per worker")
+	f.StringVar(&o.dns.names, "names", "example.test/A", "dns-client: name/TYPE, comma-separated; %d in it is a number")
+	f.BoolVar(&o.dns.tcp, "tcp", false, "dns-client: over TCP")
+	f.BoolVar(&o.dns.edns, "edns", false, "dns-client: with an OPT record")
+	f.DurationVar(&o.dns.timeout, "timeout", 2*time.Second, "dns-client: how long an answer is waited for")
+	f.IntVar(&o.dns.attempts, "attempts", 1, "dns-client: how often a query is sent")
 	if err := f.Parse(args[1:]); err != nil {
 		return o, err
 	}
@@ -130,6 +146,10 @@ func (o options) generate(ctx context.Context) (traffic.Result, error) {
 			Size: o.size, Unconnected: o.unconnected, PerSocket: o.perSocket})
 	case "udp-blast":
 		return traffic.UDPBlast(ctx, traffic.Blast{Targets: at, N: o.n, Limit: o.limit, Size: o.size, Rate: o.rate})
+	case "dns-client":
+		return traffic.DNSClient(ctx, traffic.DNSQueries{Server: o.to, Names: strings.Split(o.dns.names, ","), N: o.n,
+			Limit: o.limit, Workers: o.workers, PerSocket: o.perSocket, TCP: o.dns.tcp, EDNS: o.dns.edns,
+			Timeout: o.dns.timeout, Attempts: o.dns.attempts}), nil
 	}
 	return traffic.Result{}, fmt.Errorf("unknown mode %q", o.mode)
 }

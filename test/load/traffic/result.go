@@ -32,6 +32,15 @@ type Result struct {
 	WallSeconds     float64 `json:"wall_s"`
 	// CPUSeconds is of the whole process and therefore filled in by test/load.
 	CPUSeconds float64 `json:"cpu_s"`
+
+	// Of dns-client: answers by response code (RcodeTimeout: queries without
+	// one), those with the TC bit, queries that were sent again, and the time
+	// from a query to its answer in ns.
+	Rcodes        map[int]int64 `json:"rcodes,omitempty"`
+	Truncated     int64         `json:"truncated,omitempty"`
+	Retries       int64         `json:"retries,omitempty"`
+	LatencyMean   int64         `json:"latency_mean_ns,omitempty"`
+	LatencyMedian int64         `json:"latency_median_ns,omitempty"`
 }
 
 // Add sums another process's result into r; the wall time is the longest.
