@@ -3,6 +3,7 @@ package tls
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -180,6 +181,7 @@ func (d *discovery) lookAt(pid int) {
 			}
 		}
 	}
+	p.described = p.describe(pid)
 	d.replace(pid, p)
 	if slices.ContainsFunc(maps, mapping.worksOnMemory) {
 		d.watchMemory(pid)
@@ -263,8 +265,13 @@ func (d *discovery) list() []Process {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var all []Process
-	for pid, p := range d.procs {
-		all = append(all, p.list(pid)...)
+	for _, p := range d.procs {
+		for _, t := range p.described {
+			if t.Attached && p.untied > 0 {
+				t.Reason = fmt.Sprintf("of %d of its TLS connections the socket was not learnt", p.untied)
+			}
+			all = append(all, t)
+		}
 	}
 	slices.SortFunc(all, func(a, b Process) int {
 		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.File, b.File))

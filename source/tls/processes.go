@@ -29,6 +29,8 @@ type process struct {
 	// others are kinds of TLS that leave no function to probe, with the file.
 	others map[Kind]string
 	denied string
+	// described is what Processes tells; made at each look, then only read.
+	described []Process
 	// bio are the probes of this process only, where OpenSSL works on memory.
 	bio      []link.Link
 	untied   uint64
@@ -117,19 +119,16 @@ func opaque(path string) (Kind, string) {
 	return None, ""
 }
 
-// list describes the process for a person.
-func (p *process) list(pid int) []Process {
+// describe tells of the process for a person.
+func (p *process) describe(pid int) []Process {
 	var all []Process
 	for f, path := range p.files {
 		if f.plan.kind == None {
 			continue
 		}
 		d := Process{PID: pid, Name: p.name, Kind: f.plan.kind, File: path, Attached: f.attached(), Reason: f.reason()}
-		switch {
-		case p.denied != "":
+		if p.denied != "" {
 			d.Attached, d.Reason = false, p.denied
-		case p.untied > 0 && d.Attached:
-			d.Reason = fmt.Sprintf("for %d of its TLS connections the socket is not known", p.untied)
 		}
 		all = append(all, d)
 	}

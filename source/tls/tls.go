@@ -152,7 +152,7 @@ func readLives(ctx context.Context, rd *ringbuf.Reader, born chan<- int) {
 // read turns the ring into chunks until ctx ends.
 func (s *Source) read(ctx context.Context, rd *ringbuf.Reader) error {
 	var rec ringbuf.Record
-	swept := time.Now()
+	swept, metered := time.Now(), time.Now()
 	for ctx.Err() == nil {
 		rd.SetDeadline(time.Now().Add(quiet))
 		err := s.drain(rd, &rec)
@@ -160,8 +160,12 @@ func (s *Source) read(ctx context.Context, rd *ringbuf.Reader) error {
 			return fmt.Errorf("read TLS events: %w", err)
 		}
 		s.deliver(monotonic() - int64(settled))
-		s.meter.update()
-		if now := time.Now(); now.Sub(swept) >= sweepEvery {
+		now := time.Now()
+		if now.Sub(metered) >= time.Second {
+			metered = now
+			s.meter.update()
+		}
+		if now.Sub(swept) >= sweepEvery {
 			swept = now
 			s.sweep()
 		}
