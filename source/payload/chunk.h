@@ -42,6 +42,8 @@ struct ev_close {
 };
 
 #define CHUNK_MAX 16384
+/* A packet that is not segmented yet has up to 512 KiB (GSO_MAX_SIZE), even on IPv4. */
+#define CHUNKS 32
 
 struct piece {
 	struct stream *s;
@@ -99,7 +101,7 @@ static __noinline int run_emit(struct packet *p, struct stream *s, u64 sk, u32 f
 	struct piece c = {.s = s, .sk = sk, .dir = p->dir};
 
 	c.offset = stream_offset(s, p) + from;
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < CHUNKS; i++) {
 		if (from >= to)
 			break;
 		c.from = p->off + from;

@@ -64,7 +64,7 @@ type bench struct {
 	conns  map[l7.ConnID]*opened
 	dns    []dnsflow.Datagram
 	dnsTCP []*protocol.Exchange
-	hellos int
+	hellos map[int]int // by the server's port; those with both flights
 	ended  []protocol.End
 	// keep tells which chunks are kept in conns; the engine gets all.
 	keep bool
@@ -94,7 +94,7 @@ func begin(t *testing.T, cfg *config.Config) *bench {
 	t.Helper()
 	needRoot(t)
 	log := slog.New(slog.DiscardHandler)
-	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 2), conns: map[l7.ConnID]*opened{}, keep: true}
+	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 2), conns: map[l7.ConnID]*opened{}, keep: true, hellos: map[int]int{}}
 	var err error
 	if b.base, err = conn.New(cfg, b.ledger, log); err != nil {
 		t.Fatal(err)
@@ -194,7 +194,15 @@ func (b *bench) output() Output {
 		Row: func(r *record.Httpflow) {
 			b.rows = append(b.rows, r)
 		},
-		TLS:  func(_ record.FlowKey, client, server []byte) { b.hellos++ },
+		TLS: func(k record.FlowKey, client, server []byte) {
+			port := k.DstPort
+			if k.Direction == record.Incoming {
+				port = k.SrcPort
+			}
+			if len(client) > 500 && len(server) == 1003 {
+				b.hellos[int(port)]++
+			}
+		},
 		Idle: func(now int64) { b.engine.Expire(now) },
 	}
 }
@@ -327,8 +335,12 @@ func (b *bench) checkBoth(port int, want map[string]int64, req, resp int64) {
 // checkOwner: both ends are threads of this process.
 func (b *bench) checkOwner(side string, match func(*record.Httpflow) bool) {
 	b.t.Helper()
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	for _, r := range slices.Concat(b.rows, b.parsed) {
-		if match(r) && (int(r.PID) != os.Getpid() || !strings.HasPrefix(r.Comm, "payload.test"[:7]) || r.NetNS == 0) {
+		if match(r) && (int(r.PID) != os.Getpid() || r.Comm != strings.TrimSpace(string(comm)) || r.NetNS == 0) {
 			b.t.Errorf("%s: pid %d comm %q netns %d", side, r.PID, r.Comm, r.NetNS)
 			return
 		}
