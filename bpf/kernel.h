@@ -100,6 +100,8 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u64 bytes_received;
 	u64 bytes_acked;
+	u64 bytes_sent;
+	u64 bytes_retrans;
 	u32 rcv_nxt;
 	u32 copied_seq;
 	u32 snd_una;

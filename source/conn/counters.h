@@ -113,6 +113,19 @@ static __always_inline bool state_sent_fin(u32 state)
 	       state == ST_LAST_ACK || state == ST_TIME_WAIT;
 }
 
+/*
+ * Did a FIN go out whose event was lost? Then the sequence space that was sent
+ * is larger than the bytes that were (SYN and FIN are not in bytes_sent).
+ */
+static __always_inline bool fin_went_out(struct sock *sk, const struct conn *e, const u32 how)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	u64 space = READ(how, tp, bytes_acked) + (u32)(READ(how, tp, snd_nxt) - READ(how, tp, snd_una));
+	u64 bytes = READ(how, tp, bytes_sent) - READ(how, tp, bytes_retrans);
+
+	return space - (e->role == ROLE_CLIENT) == bytes + 1;
+}
+
 static __always_inline u32 seq_overhead(const struct conn *e, u32 state)
 {
 	return (e->role == ROLE_CLIENT) + (e->fin_sent || state_sent_fin(state));

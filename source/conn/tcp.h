@@ -191,6 +191,8 @@ static __always_inline bool close_val(struct flow_val *v, struct flow_key *k, st
 	/* The event that said so was lost (see adopt). */
 	if (old != ST_SYN_SENT && old != ST_CLOSE)
 		e->established = 1;
+	if (old == ST_CLOSE && !e->fin_sent)
+		e->fin_sent = fin_went_out(sk, e, how);
 	cur.established = e->established;
 	counters_read(&cur, sk, seq_overhead(e, old), how);
 	val_from_delta(v, sk, e, &cur, &last, how);

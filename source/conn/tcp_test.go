@@ -72,8 +72,10 @@ func countExchanges(t *testing.T, b *bench, network, listenAddr, dialHost string
 			t.Errorf("%s %s: source %s, IPv6 should be %v", network, side, got.Src, want)
 		}
 	}
-	if got := total(b.rows, client(port)); got.ConnectCount != conns {
-		t.Errorf("%s: %d connect latencies, want %d", network, got.ConnectCount, conns)
+	// One whose first event the kernel dropped was taken in too late to be timed.
+	adopted := b.source.k.stat(bpfConnStatSTAT_ADOPTED)
+	if got := total(b.rows, client(port)).ConnectCount; got > conns || got < conns-adopted {
+		t.Errorf("%s: %d connect latencies, want %d but for %d", network, got, conns, adopted)
 	}
 }
 
@@ -172,7 +174,10 @@ func TestFailedConnectSaysWhy(t *testing.T) {
 // A connection accepted in the parent belongs to the worker that serves it,
 // while it lives and when it closes.
 func TestWorkerGetsTheConnection(t *testing.T) {
-	b := begin(t, testConfig(), nil, nil)
+	cfg := testConfig()
+	// An interval that ends before the worker has started would show the parent.
+	cfg.Interval = 600 * time.Millisecond
+	b := begin(t, cfg, nil, nil)
 	l := listen(t, "tcp", "127.0.0.1:0")
 	c := dial(t, "tcp", l.Addr().String())
 	accepted, err := l.Accept()
@@ -193,7 +198,7 @@ func TestWorkerGetsTheConnection(t *testing.T) {
 	for range 3 {
 		fmt.Fprint(c, "hello")
 		io.CopyN(io.Discard, c, 5)
-		time.Sleep(120 * time.Millisecond)
+		time.Sleep(350 * time.Millisecond)
 	}
 	c.Close()
 	worker.Wait()
