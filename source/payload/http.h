@@ -65,7 +65,7 @@ static __always_inline int request_ready(struct packet *p, struct stream *s)
 
 	if (s->target == TARGET_SPLIT || (more && has_body(s->method)))
 		return hand_over(p, s, M_NONE);
-	s->flags = s->target == TARGET_CUT ? F_TRUNCATED : 0;
+	s->flags = (s->flags & F_GUESSED) | (s->target == TARGET_CUT ? F_TRUNCATED : 0);
 	s->start = bpf_ktime_get_ns();
 	s->req_start = stream_offset(s, p);
 	s->req_bytes = p->len;

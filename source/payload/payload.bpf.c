@@ -120,6 +120,8 @@ static __always_inline int on_stream(struct __sk_buff *skb, const u8 dir, const 
 
 	if (!s || (!advanced && !stream_advance(s, &p)))
 		return 1;
+	if (dir == OUT && !s->announce)
+		owner_late(s, key);
 	stream_open(s, key);
 	if (unwanted(s, key))
 		return 1;
