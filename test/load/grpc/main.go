@@ -1,6 +1,8 @@
-// Command grpc is a gRPC client and its server, which count what they did. It
-// has a module of its own so that gRPC stays out of the collector's.
+// Command grpc is a gRPC client and its server, which count what they did, and
+// an HTTP/2 server that can be upgraded to. It has a module of its own so that
+// what it needs stays out of the collector's.
 //
+//	grpc h2c 198.18.0.2:9000
 //	grpc server 198.18.0.2:9000
 //	grpc client 198.18.0.2:9000 N    N rounds of every kind of call, over each of two connections
 package main
@@ -32,6 +34,8 @@ func main() {
 
 func run(args []string) error {
 	switch {
+	case len(args) == 2 && args[0] == "h2c":
+		return serveH2C(args[1])
 	case len(args) == 2 && args[0] == "server":
 		return serve(args[1])
 	case len(args) == 3 && args[0] == "client":
@@ -41,7 +45,7 @@ func run(args []string) error {
 		}
 		return call(args[1], rounds)
 	}
-	return errors.New("usage: grpc server ADDR | grpc client ADDR ROUNDS")
+	return errors.New("usage: grpc h2c ADDR | grpc server ADDR | grpc client ADDR ROUNDS")
 }
 
 const service = "weft.test.Echo"
