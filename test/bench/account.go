@@ -51,7 +51,7 @@ func (r accountResult) nsPerRun() float64 {
 // account runs the load once more under a fresh collector with the kernel's
 // BPF statistics on, lets both ends count, and compares.
 func (b *bench) account(ctx context.Context, w workload) (r accountResult, err error) {
-	c := b.collector()
+	c := b.collectorFor(w)
 	defer func() { err = errors.Join(err, c.stop()) }()
 	if err := c.start(ctx, b.lab); err != nil {
 		return r, err
@@ -145,9 +145,11 @@ func (b *bench) accountAmount(w workload) amount {
 	switch w.name {
 	case "churn":
 		a.n = b.connections
-	case "udp", "udp_short":
+	case "udp", "udp_short", "dns":
 		// A request and its answer are two datagrams.
 		a.n = b.datagrams / 2
+	case "h2":
+		a.n = b.requests
 	default:
 		a.limit = b.accountTime
 	}

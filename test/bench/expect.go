@@ -17,6 +17,12 @@ const (
 	bytesWritten   = "bytes_written"
 	packetsRead    = "packets_read"
 	packetsWritten = "packets_written"
+	// Of the rows of httpflow or dnsflow.
+	exchanges       = "exchanges"
+	exchangeRead    = "exchange bytes read"
+	exchangeWritten = "exchange bytes written"
+	// odd are exchanges that ended in a way in which none did.
+	odd = "exchanges of a wrong status"
 	// strangers are rows that name another process or another direction.
 	strangers = "rows of a wrong process or direction"
 )
@@ -45,6 +51,8 @@ type (
 type truth struct {
 	ports          []string
 	client, server end
+	// detail is of the load's exchanges, zero when they are not compared.
+	detail detail
 }
 
 // end is one end of the load.

@@ -15,6 +15,8 @@ const (
 	plainPort  = 80
 	loggedPort = 81
 	pageSize   = 612
+	// wrkConnections are open side by side.
+	wrkConnections = 32
 )
 
 const nginxConf = `worker_processes 1; daemon off; pid %[1]s/nginx.pid; error_log stderr; worker_rlimit_nofile 20000;
@@ -55,7 +57,7 @@ func wrk(l *lab, a amount, headers ...string) []string {
 	if a.exact {
 		port = loggedPort
 	}
-	argv := []string{"wrk", "-t1", "-c32", fmt.Sprintf("-d%ds", max(1, int(a.limit.Seconds()))),
+	argv := []string{"wrk", "-t1", "-c" + strconv.Itoa(wrkConnections), fmt.Sprintf("-d%ds", max(1, int(a.limit.Seconds()))),
 		"-s", l.dir + "/report.lua"}
 	for _, h := range headers {
 		argv = append(argv, "-H", h)
@@ -99,12 +101,20 @@ func httpOutcome(f *finished) (outcome, error) {
 	if !f.amount.exact {
 		return o, nil
 	}
-	log, err := os.ReadFile(filepath.Join(f.lab.dir, "access.log"))
+	log, err := f.lab.accessLog()
 	if err != nil {
-		return o, fmt.Errorf("reading nginx's log: %w", err)
+		return o, err
 	}
-	o.truth, err = httpTruth(string(log), r, f.clientCounts, f.serverCounts)
+	o.truth, err = httpTruth(log, r, f.clientCounts, f.serverCounts)
 	return o, err
+}
+
+func (l *lab) accessLog() (string, error) {
+	log, err := os.ReadFile(filepath.Join(l.dir, "access.log"))
+	if err != nil {
+		return "", fmt.Errorf("reading nginx's log: %w", err)
+	}
+	return string(log), nil
 }
 
 // httpTruth: bytes are nginx's own count. Connections are the namespaces' own,

@@ -26,13 +26,14 @@ import (
 	"time"
 )
 
-// The collector runs with netflow alone. It keeps client ports below those that
+// The collector runs with flows alone, or with everything on. It keeps client ports below those that
 // the kernel hands out, so that iperf3's data stream, which has such a port, is
 // a row of its own. BENCH_DIR is the scratch directory of the run.
 const (
 	defaultBase = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
 		` --l7net-disabled httpflow,httpflow-tls --ephemeral-port 32768`
 	defaultCommand = defaultBase + ` --interval 1s`
+	defaultFull    = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR" --ephemeral-port 32768 --interval 1s`
 	defaultIdle    = defaultBase + ` --interval 60s`
 )
 
@@ -40,6 +41,7 @@ const (
 type bench struct {
 	lab                  *lab
 	command, idleCommand string
+	fullCommand          string
 	names                []string
 	reps                 int
 	duration             time.Duration
@@ -48,6 +50,7 @@ type bench struct {
 	idleWindow           time.Duration
 	connections          int64
 	datagrams            int64
+	requests             int64
 	idleConnections      int64
 	compare              bool
 	programsOnly         bool
@@ -59,12 +62,14 @@ func parse(args []string) (*bench, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := f.String("workloads", "", "comma-separated; all of them when empty: "+strings.Join(allNames(), ","))
 	f.StringVar(&b.command, "cmd", defaultCommand, "the collector, a shell command; it may use $BENCH_DIR")
+	f.StringVar(&b.fullCommand, "full-cmd", defaultFull, "the collector for http_*_l7, dns and h2")
 	f.StringVar(&b.idleCommand, "idle-cmd", defaultIdle, "the collector for idle50k")
 	f.IntVar(&b.reps, "reps", 2, "repetitions of A B B A; 0 leaves the paired runs out")
 	f.DurationVar(&b.duration, "duration", 4*time.Second, "length of a paired run")
 	f.DurationVar(&b.accountTime, "account", 8*time.Second, "length of an accounting run that has no number")
 	f.Int64Var(&b.connections, "connections", 100_000, "connections of churn's accounting run")
 	f.Int64Var(&b.datagrams, "datagrams", 1_000_000, "datagrams of the udp accounting runs")
+	f.Int64Var(&b.requests, "requests", 400_000, "requests of h2's accounting run")
 	f.DurationVar(&b.settle, "settle", 2*time.Second, "how long to leave the collector alone after its start")
 	f.DurationVar(&b.idle, "idle", 8*time.Second, "how long to measure the collector without load")
 	f.Int64Var(&b.idleConnections, "idle-connections", 50_000, "connections of idle50k")
@@ -110,6 +115,15 @@ func allNames() []string {
 
 func (b *bench) collector() *collector { return &collector{command: b.command, settle: b.settle} }
 
+// collectorFor is the collector under which a workload runs.
+func (b *bench) collectorFor(w workload) *collector {
+	c := b.collector()
+	if w.full {
+		c.command = b.fullCommand
+	}
+	return c
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
@@ -138,7 +152,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if b.programsOnly {
 		return b.showPrograms(ctx, os.Stdout)
 	}
-	r := &report{Host: host(), Args: args, Command: b.command, IdleCommand: b.idleCommand}
+	r := &report{Host: host(), Args: args, Command: b.command, FullCommand: b.fullCommand, IdleCommand: b.idleCommand}
 	if err := b.fill(ctx, r); err != nil {
 		return err
 	}

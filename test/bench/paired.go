@@ -69,7 +69,7 @@ func (b *bench) paired(ctx context.Context, w workload) (pairedResult, error) {
 
 // pair is the two runs with the collector.
 func (b *bench) pair(ctx context.Context, w workload) (out []sample, err error) {
-	c := b.collector()
+	c := b.collectorFor(w)
 	defer func() { err = errors.Join(err, c.stop()) }()
 	if err := c.start(ctx, b.lab); err != nil {
 		return nil, err

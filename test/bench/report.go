@@ -15,6 +15,7 @@ type report struct {
 	Host        hostInfo         `json:"host"`
 	Args        []string         `json:"args"`
 	Command     string           `json:"command"`
+	FullCommand string           `json:"full_command"`
 	IdleCommand string           `json:"idle_command"`
 	FirstRecord float64          `json:"first_record_s"`
 	Workloads   []workloadResult `json:"workloads"`
@@ -71,8 +72,8 @@ func (r *report) markdown() string {
 	h := r.Host
 	fmt.Fprintf(&b, "Taken %s on Linux %s, %s, %d CPUs, %.0f GiB; load average before %s, after %s.\n\n",
 		h.Date, h.Kernel, h.Machine, h.CPUs, h.MemoryGiB, h.LoadBefore, h.LoadAfter)
-	fmt.Fprintf(&b, "    go run ./test/bench %s\n    collector: %s\n    version:   %s\n",
-		quoted(r.Args), r.Command, h.Version)
+	fmt.Fprintf(&b, "    go run ./test/bench %s\n    collector: %s\n    of http_*_l7, dns, h2: %s\n    version:   %s\n",
+		quoted(r.Args), r.Command, r.FullCommand, h.Version)
 	if r.FirstRecord > 0 {
 		fmt.Fprintf(&b, "\nStart to first record: %.2f s.\n", r.FirstRecord)
 	}
@@ -182,7 +183,8 @@ func (r *report) countTable(b *strings.Builder) {
 
 // countedFigures is their order in the table.
 func countedFigures() []string {
-	return []string{established, closed, connectFailed, bytesRead, bytesWritten, packetsRead, packetsWritten, strangers}
+	return []string{established, closed, connectFailed, bytesRead, bytesWritten, packetsRead, packetsWritten,
+		exchanges, exchangeRead, exchangeWritten, odd, strangers}
 }
 
 // cells are one end's figures. A plain number is both counted and expected.

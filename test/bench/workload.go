@@ -28,6 +28,8 @@ type workload struct {
 	name string
 	// unit is what costs are given per: "1M" operations or one "GB".
 	unit string
+	// full asks for the collector with everything on, instead of flows alone.
+	full bool
 	// server and client are command lines in the lab.
 	server func(*lab) ([]string, error)
 	ready  bound
@@ -152,7 +154,8 @@ func (l *lab) runClient(ctx context.Context, argv []string) (string, float64, er
 }
 
 func workloads() []workload {
-	return []workload{httpKeepAlive(), httpClose(), iperf(), churn(), udp(), udpShort()}
+	return []workload{httpKeepAlive(), httpClose(), iperf(), churn(), udp(), udpShort(),
+		httpKeepAliveL7(), httpCloseL7(), dns(), h2()}
 }
 
 // loadResult is the count that our own generator prints last.

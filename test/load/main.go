@@ -25,6 +25,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -147,6 +148,9 @@ func (o options) generate(ctx context.Context) (traffic.Result, error) {
 	case "udp-blast":
 		return traffic.UDPBlast(ctx, traffic.Blast{Targets: at, N: o.n, Limit: o.limit, Size: o.size, Rate: o.rate})
 	case "dns-client":
+		// Its workers block in system calls: a processor for each, so that none
+		// waits until the scheduler notices that another one does.
+		runtime.GOMAXPROCS(o.workers + 1)
 		return traffic.DNSClient(ctx, traffic.DNSQueries{Server: o.to, Names: strings.Split(o.dns.names, ","), N: o.n,
 			Limit: o.limit, Workers: o.workers, PerSocket: o.perSocket, TCP: o.dns.tcp, EDNS: o.dns.edns,
 			Timeout: o.dns.timeout, Attempts: o.dns.attempts}), nil
