@@ -263,11 +263,11 @@ type bpfStream struct {
 	Seen     uint8
 	Joined   uint8
 	Announce uint8
+	Unplaced uint8
 	Verb     uint8
 	Pending  uint8
 	Method   uint8
 	Flags    uint8
-	_        [1]byte
 	Status   uint16
 	LineLen  uint16
 	_        [4]byte
@@ -287,8 +287,8 @@ type bpfStream struct {
 	Uid      [2]uint32
 	H2Skip   [2]uint32
 	H2Keep   [2]uint32
-	WalkAt   uint32
-	WalkFrom uint32
+	WalkAt   [2]uint32
+	WalkFrom [2]uint32
 	H2Head   [2][16]uint8
 	Key      bpfFlowKey
 	Comm     [16]int8

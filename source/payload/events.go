@@ -61,7 +61,11 @@ func (s *Source) open(e *bpfEvOpen, rest []byte) {
 	flow.DstPort, flow.SrcPort = record.Port(swap16(uint16(e.Ports))), record.Port(swap16(uint16(e.Ports>>16)))
 	s.servers[id] = e.Server != 0
 	if e.Mode == bpfStreamModeMODE_HELLO {
-		s.hellos[id] = &hello{flow: flow}
+		if h := s.hellos[id]; h != nil {
+			h.flow = flow // told anew, with the process that serves
+		} else {
+			s.hellos[id] = &hello{flow: flow}
+		}
 		return
 	}
 	s.out.Open(id, l7.Info{UID: l7.UID{Client: e.Uid[0], Server: e.Uid[1]}, Flow: flow, Joined: e.Joined != 0})

@@ -10,8 +10,10 @@
 #define H2_DATA 0
 /* DATA payloads up to this are copied with what is around them: one record less. */
 #define H2_SMALL 128
+/* Runs up to this leave in the middle of a pass: one record. */
+#define H2_RUN CHUNK_MAX
 /* Frames looked at in one pass. */
-#define H2_FRAMES 24
+#define H2_FRAMES 64
 
 /* Reads what is missing of the frame header at pos; how many bytes that took. */
 static __always_inline u32 h2_header(struct packet *p, u8 *head, u32 pos)
@@ -61,34 +63,51 @@ static __always_inline u32 h2_step(struct packet *p, struct stream *s, u32 pos, 
 	return n;
 }
 
-/*
- * Finds the next run of bytes that are wanted: [walk_from, walk_at). One run a
- * pass: what is behind it is another pass of the program.
- */
-static __always_inline void h2_walk(struct packet *p, struct stream *s)
+/* A run that one record takes: [walk_from, walk_at). */
+static __noinline int run_piece(struct packet *p, struct stream *s, u64 sk)
 {
+	struct piece c = {.s = s, .sk = sk, .dir = p->dir};
+	u8 d = p->dir & 1;
+
+	c.from = p->off + s->walk_from[d];
+	c.offset = stream_offset(s, p) + s->walk_from[d];
+	c.len = s->walk_at[d] - s->walk_from[d];
+	return piece_emit(p->skb, &c);
+}
+
+/*
+ * Finds the next run of bytes that are wanted: [walk_from, walk_at). Between
+ * the payloads of DATA frames stand small ones, which leave at once; behind a
+ * longer run is another pass of the program.
+ */
+static __always_inline void h2_walk(struct packet *p, struct stream *s, u64 key)
+{
+	u8 d = p->dir & 1;
 	bool want;
 
 	/* In the stream, of whose values the verifier knows nothing: see head_end. */
-	s->walk_at = s->walk_from = 0;
-	for (int i = 0; i < H2_FRAMES && s->walk_at < p->len; i++) {
-		u32 n = h2_step(p, s, s->walk_at, &want);
+	s->walk_at[d] = s->walk_from[d] = 0;
+	for (int i = 0; i < H2_FRAMES && s->walk_at[d] < p->len; i++) {
+		u32 n = h2_step(p, s, s->walk_at[d], &want);
 
 		if (!n)
 			return;
-		if (!want && s->walk_from < s->walk_at) {
+		if (!want && s->walk_at[d] - s->walk_from[d] > H2_RUN) {
 			/* Taken back: the next pass skips it. */
-			s->h2_skip[p->dir & 1] += n;
+			s->h2_skip[d] += n;
 			return;
 		}
-		s->walk_at += n;
+		if (!want && s->walk_from[d] < s->walk_at[d])
+			run_piece(p, s, key);
+		s->walk_at[d] += n;
 		if (!want)
-			s->walk_from = s->walk_at;
+			s->walk_from[d] = s->walk_at[d];
 	}
 }
 
 static __always_inline void h2_packet(struct packet *p, struct stream *s, u64 key, const u8 dir)
 {
+	u8 d = dir & 1;
 	u32 to;
 
 	/* Out of order: the walk has lost its place, user space sorts it out. */
@@ -97,9 +116,9 @@ static __always_inline void h2_packet(struct packet *p, struct stream *s, u64 ke
 		run_emit(p, s, key, 0, p->len);
 		return;
 	}
-	h2_walk(p, s);
-	to = s->walk_at;
-	run_emit(p, s, key, s->walk_from, to);
+	h2_walk(p, s, key);
+	to = s->walk_at[d];
+	run_emit(p, s, key, s->walk_from[d], to);
 	if (!to || to >= p->len)
 		return;
 	p->off += to;

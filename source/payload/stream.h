@@ -45,6 +45,7 @@ struct stream {
 	u8 seen;    /* MODE_HELLO: bit per direction that has spoken */
 	u8 joined;
 	u8 announce; /* user space has not been told of the connection yet */
+	u8 unplaced; /* the peer's first sequence number is not known yet */
 	u8 verb;     /* method that the packet at hand begins with */
 	u8 pending;  /* … and a request of this method waits for its response */
 	u8 method;
@@ -65,8 +66,8 @@ struct stream {
 	u32 uid[2]; /* sequence numbers of the first data bytes: client's, server's */
 	/* MODE_H2: bytes of a DATA payload still to skip, of another frame to keep. */
 	u32 h2_skip[2], h2_keep[2];
-	u32 walk_at, walk_from;
-	u8 h2_head[2][16]; /* a frame header that is split; [15] is its length so far */
+	u32 walk_at[2], walk_from[2]; /* an interrupt may bring the other direction meanwhile */
+	u8 h2_head[2][16];	      /* a frame header that is split; [15] is its length so far */
 	struct flow_key key;
 	char comm[16];
 	char line[LINE_CAP];
@@ -129,6 +130,30 @@ static __always_inline void stream_place(struct stream *s, struct tcp_sock *tp, 
 	s->joined = received != 0 || acked != 0;
 }
 
+/*
+ * With TCP Fast Open the first bytes are in the SYN, when neither side's
+ * sequence numbers are in tcp_sock yet: the packets tell them.
+ */
+static __always_inline void stream_place_syn(struct stream *s, const struct packet *p)
+{
+	s->next[OUT] = p->seq;
+	s->offset[OUT] = 0;
+	s->uid[0] = p->seq;
+	s->joined = 0;
+	s->unplaced = 1;
+}
+
+static __always_inline void stream_place_peer(struct stream *s, const struct packet *p)
+{
+	s->next[IN] = p->seq;
+	s->uid[1] = p->seq;
+	s->unplaced = 0;
+	if (s->mode == MODE_HTTP)
+		return;
+	s->announce = 1; /* once more, with the uid */
+	s->pending = 0;
+}
+
 static __always_inline struct stream *stream_new(u64 key, struct tcp_sock *tp, struct packet *p,
 						 const struct conn *c, u8 mode)
 {
@@ -149,6 +174,8 @@ static __always_inline struct stream *stream_new(u64 key, struct tcp_sock *tp, s
 	s->born = bpf_ktime_get_ns();
 	s->ports = p->dir == IN ? p->ports : p->ports << 16 | p->ports >> 16;
 	stream_place(s, tp, c->role == ROLE_CLIENT);
+	if (sk->__sk_common.skc_state == ST_SYN_SENT)
+		stream_place_syn(s, p);
 	s->key.proto = WEFT_PROTO_TCP;
 	s->key.incoming = s->server;
 	key_from_sock(&s->key, sk, DIRECT);
@@ -163,7 +190,11 @@ static __always_inline struct stream *stream_new(u64 key, struct tcp_sock *tp, s
 static __always_inline bool stream_advance(struct stream *s, struct packet *p)
 {
 	u8 d = p->dir & 1;
-	int ahead = p->seq - s->next[d];
+	int ahead;
+
+	if (s->unplaced && d == IN)
+		stream_place_peer(s, p);
+	ahead = p->seq - s->next[d];
 
 	if (ahead < 0 && -ahead >= (int)p->len) {
 		if (s->hole[d] && (int)(p->seq - s->hole[d]) >= 0) {
