@@ -255,6 +255,7 @@ type bpfStream struct {
 	Next     [2]uint32
 	Offset   [2]uint64
 	Hole     [2]uint32
+	HoleEnd  [2]uint32
 	Ports    uint32
 	Mode     uint8
 	Phase    uint8
@@ -289,6 +290,7 @@ type bpfStream struct {
 	H2Keep   [2]uint32
 	WalkAt   [2]uint32
 	WalkFrom [2]uint32
+	EmitAt   [2]uint32
 	H2Head   [2][16]uint8
 	Key      bpfFlowKey
 	Comm     [16]int8

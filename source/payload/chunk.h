@@ -23,8 +23,12 @@ struct ev_close {
 };
 
 #define CHUNK_MAX 16384
-/* A packet that is not segmented yet has up to 512 KiB (GSO_MAX_SIZE), even on IPv4. */
-#define CHUNKS 32
+#define CHUNK_LARGE 65536
+/*
+ * A packet that is not segmented yet has up to 512 KiB (GSO_MAX_SIZE), even on
+ * IPv4: eight large pieces, or seven and four of the others.
+ */
+#define CHUNKS 12
 
 struct piece {
 	struct stream *s;
@@ -62,7 +66,7 @@ static __always_inline int piece_reserve(struct __sk_buff *skb, const struct pie
 	return 0;
 }
 
-/* At most CHUNK_MAX bytes, in the smallest record of a few sizes that takes them. */
+/* At most CHUNK_LARGE bytes, in the smallest record of a few sizes that takes them. */
 static __noinline int piece_emit(struct __sk_buff *skb, const struct piece *c)
 {
 	if (c->len <= 64)
@@ -73,7 +77,9 @@ static __noinline int piece_emit(struct __sk_buff *skb, const struct piece *c)
 		return piece_reserve(skb, c, 1024);
 	if (c->len <= 4096)
 		return piece_reserve(skb, c, 4096);
-	return piece_reserve(skb, c, CHUNK_MAX);
+	if (c->len <= CHUNK_MAX)
+		return piece_reserve(skb, c, CHUNK_MAX);
+	return piece_reserve(skb, c, CHUNK_LARGE);
 }
 
 /* Emits payload bytes [from, to) in pieces. */
@@ -87,7 +93,9 @@ static __noinline int run_emit(struct packet *p, struct stream *s, u64 sk, u32 f
 			break;
 		c.from = p->off + from;
 		c.len = to - from;
-		if (c.len > CHUNK_MAX)
+		if (c.len > CHUNK_LARGE)
+			c.len = CHUNK_LARGE;
+		else if (c.len > CHUNK_MAX)
 			c.len = CHUNK_MAX;
 		piece_emit(p->skb, &c);
 		from += c.len;

@@ -95,6 +95,8 @@ static __always_inline void classify(struct packet *p, struct bpf_sock *sk, u64 
 	s->announce = mode != MODE_HTTP;
 	if (early)
 		early_take(s, p);
+	else if (before && s->server)
+		early_missed(p);
 	if (mode == MODE_H2)
 		s->h2_keep[p->dir & 1] = H2_PREFACE;
 	packet_pass(p, dir, false, TAIL_MAIN);

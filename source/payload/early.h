@@ -95,6 +95,16 @@ static __always_inline bool early_take(struct stream *s, const struct packet *p)
 	return true;
 }
 
+/* Its response has passed before we knew the connection. */
+static __always_inline void early_missed(const struct packet *p)
+{
+	struct early_key k = {};
+
+	early_key_of(&k, p);
+	if (bpf_map_delete_elem(&earlies, &k) == 0)
+		count(STAT_EARLY_LOST, 1);
+}
+
 static __always_inline bool early_known(const struct packet *p)
 {
 	struct early_key k = {};

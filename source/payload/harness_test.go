@@ -69,7 +69,8 @@ type bench struct {
 	// keep tells which chunks are kept in conns; the engine gets all.
 	keep bool
 	// deaf: Unwanted and Skip are not told to the source.
-	deaf bool
+	deaf  bool
+	final map[bpfPayloadStat]int64
 }
 
 func testConfig() *config.Config {
@@ -172,7 +173,11 @@ func (b *bench) output() Output {
 	return Output{
 		Locker: &b.mu,
 		Open: func(id l7.ConnID, i l7.Info) {
-			b.conns[id] = &opened{Info: i}
+			if c := b.conns[id]; c != nil {
+				c.Info = i // the process is known now
+			} else {
+				b.conns[id] = &opened{Info: i}
+			}
 			b.engine.Open(id, i)
 		},
 		Pending: func(id l7.ConnID, x *protocol.Exchange) {
@@ -256,6 +261,10 @@ func (b *bench) finish() {
 	if err := b.source.Flush(); err != nil {
 		b.t.Error(err)
 	}
+	b.final = map[bpfPayloadStat]int64{}
+	for i := range bpfPayloadStatSTAT_PAYLOAD_MAX {
+		b.final[i] = b.source.k.stat(i)
+	}
 	b.source.Close()
 }
 
@@ -265,6 +274,11 @@ func incoming(port int) func(*record.Httpflow) bool {
 
 func outgoing(port int) func(*record.Httpflow) bool {
 	return func(r *record.Httpflow) bool { return r.Direction == record.Outgoing && int(r.DstPort) == port }
+}
+
+// sides are both ends of the connections to a port.
+func sides(port int) map[string]func(*record.Httpflow) bool {
+	return map[string]func(*record.Httpflow) bool{"server": incoming(port), "client": outgoing(port)}
 }
 
 // totals are sums over rows; bytes by who sent them.
@@ -321,7 +335,7 @@ func label(method, path string, cut bool, status int, version string) string {
 // they did.
 func (b *bench) checkBoth(port int, want map[string]int64, req, resp int64) {
 	b.t.Helper()
-	for side, match := range map[string]func(*record.Httpflow) bool{"server": incoming(port), "client": outgoing(port)} {
+	for side, match := range sides(port) {
 		if got := b.counts(match); !maps.Equal(got, want) {
 			b.t.Errorf("%s:%s", side, difference(got, want))
 		}
@@ -362,7 +376,13 @@ func difference(got, want map[string]int64) string {
 	return s.String()
 }
 
-func (b *bench) stat(which bpfPayloadStat) int64 { return b.source.k.stat(which) }
+// stat is a counter of the kernel, also after finish.
+func (b *bench) stat(which bpfPayloadStat) int64 {
+	if b.final != nil {
+		return b.final[which]
+	}
+	return b.source.k.stat(which)
+}
 
 func (b *bench) dropped(stage, reason string) int64 {
 	for _, s := range b.ledger.Snapshot() {

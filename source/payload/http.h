@@ -68,7 +68,7 @@ static __always_inline int request_ready(struct packet *p, struct stream *s)
 	s->flags = (s->flags & F_GUESSED) | (s->target == TARGET_CUT ? F_TRUNCATED : 0);
 	s->start = bpf_ktime_get_ns();
 	s->req_start = stream_offset(s, p);
-	s->req_bytes = p->len;
+	s->req_bytes += p->len;
 	s->phase = PHASE_SENT;
 	if (!head)
 		s->phase = PHASE_HEAD;
@@ -140,6 +140,12 @@ static __always_inline int http_request(struct packet *p, struct stream *s)
 	s->verb = method_of(*(const u64 *)s->line);
 	if (s->verb)
 		return request_begin(p, s);
+	if (s->hole[p->dir & 1]) {
+		/* The head was lost on its way and comes again. */
+		s->phase = PHASE_IDLE;
+		s->req_bytes += p->len;
+		return 0;
+	}
 	return hand_over(p, s, M_NONE);
 }
 
@@ -207,6 +213,10 @@ static __always_inline int http_response(struct packet *p, struct stream *s, u64
 
 	if (s->phase == PHASE_IDLE || s->phase == PHASE_RESP) {
 		response_goes_on(p, s, status);
+		return 0;
+	}
+	if (!status && s->hole[p->dir & 1]) {
+		s->tail += p->len;
 		return 0;
 	}
 	if (!status) {

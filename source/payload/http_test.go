@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"weft/record"
 )
 
 // wire counts the bytes of all connections of a client.
@@ -219,9 +217,7 @@ func TestTimes(t *testing.T) {
 	b.await(portOf(l.Addr()), times)
 	b.until(func() bool { return b.sum(outgoing(portOf(l.Addr()))).duration >= int64(times*2*pause) })
 	b.finish()
-	for side, match := range map[string]func(*record.Httpflow) bool{
-		"server": incoming(portOf(l.Addr())), "client": outgoing(portOf(l.Addr())),
-	} {
+	for side, match := range sides(portOf(l.Addr())) {
 		got := b.sum(match)
 		if got.answered != times || got.latency < int64(times*pause) || got.latency > int64(headed) {
 			t.Errorf("%s: %d answered after %v, the client waited %v", side, got.answered, time.Duration(got.latency), headed)
@@ -300,9 +296,7 @@ func TestHTTP2(t *testing.T) {
 			data += uint64(len(k.data))
 		}
 	}
-	for side, match := range map[string]func(*record.Httpflow) bool{
-		"server": incoming(portOf(l.Addr())), "client": outgoing(portOf(l.Addr())),
-	} {
+	for side, match := range sides(portOf(l.Addr())) {
 		if got := b.counts(match); difference(got, want) != "" {
 			t.Errorf("%s:%s", side, difference(got, want))
 		}
@@ -336,9 +330,7 @@ func TestJoined(t *testing.T) {
 	b.await(portOf(l.Addr()), 20)
 	b.await(portOf(l2.Addr()), 20)
 	b.finish()
-	for side, match := range map[string]func(*record.Httpflow) bool{
-		"server": incoming(portOf(l.Addr())), "client": outgoing(portOf(l.Addr())),
-	} {
+	for side, match := range sides(portOf(l.Addr())) {
 		if got := b.counts(match); difference(got, want) != "" {
 			t.Errorf("%s:%s", side, difference(got, want))
 		}

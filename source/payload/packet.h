@@ -125,7 +125,8 @@ static __always_inline bool packet_tcp(struct packet *p, struct __sk_buff *skb)
 	if (th + 20 > end)
 		return false;
 	p->ports = *(u32 *)th;
-	p->seq = bpf_ntohl(*(u32 *)(th + 4));
+	/* A SYN takes a place of its own before the data (RFC 7413). */
+	p->seq = bpf_ntohl(*(u32 *)(th + 4)) + (th[13] >> 1 & 1);
 	p->off = l4 + (th[12] >> 4) * 4;
 	if (p->off > skb->len)
 		return false;

@@ -36,8 +36,9 @@ struct stream {
 	/* Next byte expected: sequence number and offset in the stream, by direction. */
 	u32 next[2];
 	u64 offset[2];
-	u32 hole[2]; /* sequence number where the last gap began, 0: none */
-	u32 ports;   /* of packets that come in */
+	/* Packets that are missing are in [hole, hole_end), 0: none is. */
+	u32 hole[2], hole_end[2];
+	u32 ports; /* of packets that come in */
 	u8 mode;
 	u8 phase;
 	u8 server;  /* requests come in */
@@ -66,8 +67,9 @@ struct stream {
 	u32 uid[2]; /* sequence numbers of the first data bytes: client's, server's */
 	/* MODE_H2: bytes of a DATA payload still to skip, of another frame to keep. */
 	u32 h2_skip[2], h2_keep[2];
-	u32 walk_at[2], walk_from[2]; /* an interrupt may bring the other direction meanwhile */
-	u8 h2_head[2][16];	      /* a frame header that is split; [15] is its length so far */
+	u32 walk_at[2], walk_from[2];
+	u32 emit_at[2]; /* see run_emit */ /* an interrupt may bring the other direction meanwhile */
+	u8 h2_head[2][16];		   /* a frame header that is split; [15] is its length so far */
 	struct flow_key key;
 	char comm[16];
 	char line[LINE_CAP];
@@ -184,6 +186,34 @@ static __always_inline struct stream *stream_new(u64 key, struct tcp_sock *tp, s
 }
 
 /*
+ * A packet of which nothing is behind next: cut to what was missing. False: it
+ * was seen before. Of two holes the bytes between them may be taken twice.
+ */
+static __always_inline bool hole_fill(struct stream *s, struct packet *p)
+{
+	u8 d = p->dir & 1;
+	u32 hole = s->hole[d];
+	int before = hole - p->seq, room;
+
+	if (before > 0) {
+		p->off += before;
+		p->len -= before;
+		p->seq = hole;
+	}
+	room = s->hole_end[d] - p->seq;
+	if (!hole || (int)p->len <= 0 || room <= 0) {
+		count(STAT_DUPLICATES, 1);
+		return false;
+	}
+	if ((int)p->len > room)
+		p->len = room;
+	if (p->seq == hole)
+		s->hole[d] = (int)p->len == room ? 0 : hole + p->len;
+	count(STAT_LATE, 1);
+	return true;
+}
+
+/*
  * Where the packet stands in its direction: moves next on, cuts what was seen
  * before. False: nothing new in it.
  */
@@ -196,22 +226,16 @@ static __always_inline bool stream_advance(struct stream *s, struct packet *p)
 		stream_place_peer(s, p);
 	ahead = p->seq - s->next[d];
 
-	if (ahead < 0 && -ahead >= (int)p->len) {
-		if (s->hole[d] && (int)(p->seq - s->hole[d]) >= 0) {
-			if (s->hole[d] == p->seq)
-				s->hole[d] += p->len;
-			count(STAT_LATE, 1);
-			return true;
-		}
-		count(STAT_DUPLICATES, 1);
-		return false;
-	}
+	if (ahead < 0 && -ahead >= (int)p->len)
+		return hole_fill(s, p);
 	if (ahead < 0) {
 		p->off += -ahead;
 		p->len -= -ahead;
 		p->seq = s->next[d];
 	} else if (ahead > 0) {
-		s->hole[d] = s->next[d];
+		if (!s->hole[d])
+			s->hole[d] = s->next[d];
+		s->hole_end[d] = p->seq;
 		count(STAT_GAPS, 1);
 	}
 	s->offset[d] += (u32)(p->seq + p->len - s->next[d]);

@@ -32,7 +32,9 @@ type way struct {
 
 func ways() []way {
 	return []way{
-		{"write", func(fd int, data []byte) error { return each(data, 30000, func(b []byte) (int, error) { return unix.Write(fd, b) }) }},
+		{"write", func(fd int, data []byte) error {
+			return each(data, 30000, func(b []byte) (int, error) { return unix.Write(fd, b) })
+		}},
 		{"send", func(fd int, data []byte) error {
 			return each(data, 1000, func(b []byte) (int, error) { return len(b), unix.Sendto(fd, b, 0, nil) })
 		}},
