@@ -57,8 +57,8 @@ func wrk(l *lab, a amount, headers ...string) []string {
 	if a.exact {
 		port = loggedPort
 	}
-	argv := []string{"wrk", "-t1", "-c" + strconv.Itoa(wrkConnections), fmt.Sprintf("-d%ds", max(1, int(a.limit.Seconds()))),
-		"-s", l.dir + "/report.lua"}
+	argv := []string{"wrk", "-t1", fmt.Sprintf("-c%d", wrkConnections),
+		fmt.Sprintf("-d%ds", max(1, int(a.limit.Seconds()))), "-s", l.dir + "/report.lua"}
 	for _, h := range headers {
 		argv = append(argv, "-H", h)
 	}

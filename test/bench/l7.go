@@ -170,7 +170,7 @@ func h2Outcome(f *finished) (outcome, error) {
 }
 
 func h2loadRequests(out string) (done, failed int64, err error) {
-	m := regexp.MustCompile(`requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed`).FindStringSubmatch(out)
+	m := regexp.MustCompile(`requests: .* (\d+) done, \d+ succeeded, (\d+) failed`).FindStringSubmatch(out)
 	if m == nil {
 		return 0, 0, fmt.Errorf("%w: %s", errH2load, out)
 	}

@@ -33,8 +33,9 @@ const (
 	defaultBase = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
 		` --l7net-disabled httpflow,httpflow-tls --ephemeral-port 32768`
 	defaultCommand = defaultBase + ` --interval 1s`
-	defaultFull    = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR" --ephemeral-port 32768 --interval 1s`
-	defaultIdle    = defaultBase + ` --interval 60s`
+	defaultFull    = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
+		` --ephemeral-port 32768 --interval 1s`
+	defaultIdle = defaultBase + ` --interval 60s`
 )
 
 // bench is one invocation.

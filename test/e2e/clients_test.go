@@ -62,7 +62,8 @@ for method, path, body in ("GET", "/none", None), ("POST", "/post", b"g" * 30000
     kept.request(method, url.path + path, body=body)
     kept.getresponse().read()`
 	nodeClient = `
-const http = require("http"), [url, n] = process.argv.slice(1), agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+const http = require("http"), [url, n] = process.argv.slice(1);
+const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
 const ask = (method, path, body) => new Promise((ok, bad) => {
   const q = http.request(url + path, { method, agent }, r => r.resume().on("end", ok));
   q.on("error", bad);

@@ -22,7 +22,8 @@ func TestNoProgramPerSend(t *testing.T) {
 	const rounds = 20_000
 	p := netlab.NewPair(t)
 	serveEcho(p.Server.Listen(t, "tcp", serverAddr))
-	c := start(t, "--l7net-disabled", "httpflow,httpflow-tls", "--udp=false") // where UDP has no hook of its own, its program sees TCP sends too
+	// Where UDP has no hook of its own, its program sees TCP sends too.
+	c := start(t, "--l7net-disabled", "httpflow,httpflow-tls", "--udp=false")
 	conn := p.Client.Dial(t, "tcp", serverAddr)
 	converse(t, conn, 64)
 	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)

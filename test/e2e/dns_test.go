@@ -85,7 +85,8 @@ func TestDNSCounts(t *testing.T) {
 			equal(t, "client rows of the generator", len(e.client.Where("process_name", "load")), len(e.client))
 			equal(t, "server rows of dnsmasq", len(e.server.Where("process_name", "dnsmasq")), len(e.server))
 			mean := meanOf(e.client, "latency")
-			t.Logf("%d queries, client's mean %d ns, median %d ns, rows' mean %d ns", r.Ops, r.LatencyMean, r.LatencyMedian, mean)
+			t.Logf("%d queries, client's mean %d ns, median %d ns, rows' mean %d ns",
+				r.Ops, r.LatencyMean, r.LatencyMedian, mean)
 			// dnsmasq forks for each TCP connection, and the client waits for a CPU.
 			if name == "UDP, one a time" {
 				equalLatency(t, mean, r.LatencyMean)

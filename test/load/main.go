@@ -76,7 +76,8 @@ const defaultPort = "127.0.0.1:9301"
 
 func parse(args []string) (options, error) {
 	if len(args) == 0 {
-		return options{}, errors.New("which mode? tcp-server, tcp-churn, tcp-idle, udp-server, udp-client, udp-blast, dns-client")
+		return options{}, errors.New("which mode? tcp-server, tcp-churn, tcp-idle, udp-server, udp-client, udp-blast, " +
+			"dns-client")
 	}
 	o := options{mode: args[0]}
 	f := flag.NewFlagSet("load "+o.mode, flag.ContinueOnError)

@@ -221,9 +221,10 @@ func (w *dnsWorker) open(tcp bool) error {
 	if tcp {
 		kind = unix.SOCK_STREAM
 	}
-	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Addr: w.Server.Addr().As16(), Port: int(w.Server.Port())})
-	if w.Server.Addr().Is4() {
-		family, to = unix.AF_INET, &unix.SockaddrInet4{Addr: w.Server.Addr().As4(), Port: int(w.Server.Port())}
+	addr, port := w.Server.Addr(), int(w.Server.Port())
+	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Addr: addr.As16(), Port: port})
+	if addr.Is4() {
+		family, to = unix.AF_INET, &unix.SockaddrInet4{Addr: addr.As4(), Port: port}
 	}
 	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
