@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The workloads of this file run under the collector with everything on:
+// The workloads of this file run under the collector as it is by default:
 // besides flows, its sums of requests and queries must be the load's own.
 
 // detail says which measurement has a load's exchanges, and which of their
@@ -21,10 +21,10 @@ type detail struct {
 	values  []int64
 }
 
-// httpKeepAliveL7 is http_ka under the full collector.
+// httpKeepAliveL7 is http_ka under the default collector.
 func httpKeepAliveL7() workload { return withRequests(httpKeepAlive(), "http_ka_l7") }
 
-// httpCloseL7 is http_close under the full collector.
+// httpCloseL7 is http_close under the default collector.
 func httpCloseL7() workload { return withRequests(httpClose(), "http_close_l7") }
 
 // withRequests compares httpflow with nginx's log, too.

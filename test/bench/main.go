@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// The collector runs with flows alone, or with everything on. It keeps client ports below those that
+// The collector runs without httpflow, or as it is by default. It keeps client ports below those that
 // the kernel hands out, so that iperf3's data stream, which has such a port, is
 // a row of its own. BENCH_DIR is the scratch directory of the run.
 const (

@@ -28,7 +28,7 @@ type workload struct {
 	name string
 	// unit is what costs are given per: "1M" operations or one "GB".
 	unit string
-	// full asks for the collector with everything on, instead of flows alone.
+	// full asks for the collector as it is by default, with httpflow.
 	full bool
 	// server and client are command lines in the lab.
 	server func(*lab) ([]string, error)
