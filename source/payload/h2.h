@@ -10,10 +10,13 @@
 #define H2_DATA 0
 /* DATA payloads up to this are copied with what is around them: one record less. */
 #define H2_SMALL 128
-/* Runs up to this leave in the middle of a pass: one record. */
-#define H2_RUN CHUNK_MAX
+/*
+ * Runs up to this leave in the middle of a pass, in records of one size: a
+ * choice there multiplies the work of the verifier.
+ */
+#define H2_RUN 256
 /* Frames looked at in one pass. */
-#define H2_FRAMES 64
+#define H2_FRAMES 24
 
 /* Reads what is missing of the frame header at pos; how many bytes that took. */
 static __always_inline u32 h2_header(struct packet *p, u8 *head, u32 pos)
@@ -63,7 +66,7 @@ static __always_inline u32 h2_step(struct packet *p, struct stream *s, u32 pos, 
 	return n;
 }
 
-/* A run that one record takes: [walk_from, walk_at). */
+/* A short run: [walk_from, walk_at). */
 static __noinline int run_piece(struct packet *p, struct stream *s, u64 sk)
 {
 	struct piece c = {.s = s, .sk = sk, .dir = p->dir};
@@ -72,7 +75,7 @@ static __noinline int run_piece(struct packet *p, struct stream *s, u64 sk)
 	c.from = p->off + s->walk_from[d];
 	c.offset = stream_offset(s, p) + s->walk_from[d];
 	c.len = s->walk_at[d] - s->walk_from[d];
-	return piece_emit(p->skb, &c);
+	return piece_reserve(p->skb, &c, H2_RUN);
 }
 
 /*
