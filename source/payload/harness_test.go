@@ -95,7 +95,8 @@ func begin(t *testing.T, cfg *config.Config) *bench {
 	t.Helper()
 	needRoot(t)
 	log := slog.New(slog.DiscardHandler)
-	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 2), conns: map[l7.ConnID]*opened{}, keep: true, hellos: map[int]int{}}
+	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 2), conns: map[l7.ConnID]*opened{},
+		keep: true, hellos: map[int]int{}}
 	var err error
 	if b.base, err = conn.New(cfg, b.ledger, log); err != nil {
 		t.Fatal(err)

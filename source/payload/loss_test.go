@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,9 +16,8 @@ func (r *router) site(t *testing.T, w *wire, h2 bool) *http.Client {
 	serve(t, r.listen(t, &net.ListenConfig{}), site)
 	tr := transport(w, "tcp4", h2)
 	dial := tr.DialContext
-	tr.DialContext = nil
-	tr.Dial = func(network, addr string) (c net.Conn, err error) {
-		r.client.do(func() { c, err = dial(t.Context(), network, addr) })
+	tr.DialContext = func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+		r.client.do(func() { c, err = dial(ctx, network, addr) })
 		return c, err
 	}
 	t.Cleanup(tr.CloseIdleConnections)

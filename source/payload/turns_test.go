@@ -193,7 +193,8 @@ func scripts() []script {
 			ask(strings.Repeat("GET /p HTTP/1.1\r\n\r\n", 8)), answer(ok), answer(strings.Repeat(ok, 7)),
 		}, want: map[string]int64{"GET /a 200 1.1": 1, "GET /b 200 1.1": 1, "GET /p 200 1.1": 16}, slow: true},
 		{name: "POST pipelined", steps: []step{
-			ask(strings.Repeat("POST /p HTTP/1.1\r\n"+length(19)+"GET /p HTTP/1.1\r\n\r\n", 4)), answer(strings.Repeat(ok, 4)),
+			ask(strings.Repeat("POST /p HTTP/1.1\r\n"+length(19)+"GET /p HTTP/1.1\r\n\r\n", 4)),
+			answer(strings.Repeat(ok, 4)),
 		}, want: map[string]int64{"POST /p 200 1.1": 4}, slow: true},
 		{name: "pipelined in packets", steps: []step{
 			ask("GET /p HTTP/1.1\r\n\r\n"), ask("GET /q HTTP/1.1\r\n\r\n"), answer(ok), answer(ok),

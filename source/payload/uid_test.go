@@ -37,7 +37,7 @@ func through(c *opened) bool {
 
 func checkUID(t *testing.T, client, server *opened) {
 	t.Helper()
-	if client.UID != server.UID || client.UID == (l7.UID{}) || client.UID.Client == 0 || client.UID.Server == 0 {
+	if client.UID != server.UID || client.UID.Client == 0 || client.UID.Server == 0 {
 		t.Errorf("uid of the client's end %x, of the server's %x", client.UID, server.UID)
 	}
 	if client.Flow.NetNS == server.Flow.NetNS || int(client.Flow.PID) != os.Getpid() || int(server.Flow.PID) != os.Getpid() {
@@ -182,7 +182,8 @@ func TestFastOpen(t *testing.T) {
 		return b.sum(incoming(served)).Count >= 2*conns && b.sum(outgoing(dialled)).Count >= 3*conns
 	})
 	b.finish()
-	if m := b.sum(outgoing(dialled)); m.Count != 3*conns || m.Req != int64(3*conns*len(get)) || m.Resp != int64(3*conns*len(ok)) {
+	m := b.sum(outgoing(dialled))
+	if m.Count != 3*conns || m.Req != int64(3*conns*len(get)) || m.Resp != int64(3*conns*len(ok)) {
 		t.Errorf("client %+v, want %d", m, 3*conns)
 	}
 	// The server may answer before its socket is established, when it is not

@@ -98,6 +98,7 @@ func ringSend(fd int, data []byte) error {
 	}
 	defer unix.Close(r.fd)
 	return each(data, 20000, func(b []byte) (int, error) {
-		return r.do(ringSQE{op: ringOpSend, fd: int32(fd), addr: uint64(uintptr(unsafe.Pointer(&b[0]))), size: uint32(len(b))})
+		at := uint64(uintptr(unsafe.Pointer(&b[0])))
+		return r.do(ringSQE{op: ringOpSend, fd: int32(fd), addr: at, size: uint32(len(b))})
 	})
 }
