@@ -108,7 +108,7 @@ func (x *exchanges) plaintext() tls.Output {
 func (x *exchanges) output() payload.Output {
 	return payload.Output{
 		Locker: &x.mu, Open: x.engine.Open, Pending: x.engine.Pending, Chunk: x.engine.Chunk, Close: x.engine.Close,
-		DNS: x.datagram, Row: x.row, Idle: x.idle, TLS: x.handshake,
+		Ends: x.engine.Ends, DNS: x.datagram, Row: x.row, Idle: x.idle, TLS: x.handshake,
 	}
 }
 

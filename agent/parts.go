@@ -49,8 +49,12 @@ func parts() []part {
 			name: "conn", capability: "netflow", wanted: plugin("ebpf-net"),
 			build: func(d deps) (collector, error) { return conn.New(d.cfg, d.led, d.log) },
 		},
-		{name: "l7", capability: "httpflow, dnsflow", wanted: plugin("ebpf-net"), build: newExchanges},
+		{name: "l7", capability: "httpflow, dnsflow", wanted: wantsL7, build: newExchanges},
 	}
+}
+
+func wantsL7(c *config.Config) bool {
+	return plugin("ebpf-net")(c) && (c.L7.DNS || len(c.L7.Enabled) > 0)
 }
 
 func plugin(name string) func(*config.Config) bool {

@@ -111,6 +111,8 @@ type L7 struct {
 	MaxConns int
 	// RingSize is the size of the ring for payload in MiB, a power of two.
 	RingSize int
+	// DNS is whether dnsflow is collected.
+	DNS bool
 	// DNSTimeout is when a query without an answer has timed out.
 	DNSTimeout time.Duration
 	// DNSPorts are the server ports that carry DNS, at least one, each once.

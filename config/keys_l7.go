@@ -52,7 +52,7 @@ func httpKeys() []Key {
 			Help: "Largest number of HTTP connections that the kernel follows at a time." + nextStart,
 		},
 		{
-			Name: "l7_ring_size", Default: "16", bind: powerOfTwo(func(c *Config) *int { return &c.L7.RingSize }, 1, 1024),
+			Name: "l7_ring_size", Default: "8", bind: powerOfTwo(func(c *Config) *int { return &c.L7.RingSize }, 1, 1024),
 			Help: "Size in MiB of the ring through which payload leaves the kernel." + nextStart,
 		},
 	}
@@ -60,6 +60,11 @@ func httpKeys() []Key {
 
 func dnsKeys() []Key {
 	return []Key{
+		{
+			Name: "dnsflow", Default: "true", bind: boolean(func(c *Config) *bool { return &c.L7.DNS }),
+			Help: "Collect DNS flows and learn names from them. With l7net_disabled for the others too, no program\n" +
+				"sees packets." + nextStart,
+		},
 		{
 			Name: "dns_timeout", Default: "6s",
 			bind: within(func(c *Config) *time.Duration { return &c.L7.DNSTimeout }, 100*time.Millisecond, time.Minute, "6s"),

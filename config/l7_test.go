@@ -8,7 +8,7 @@ import (
 
 func TestL7Defaults(t *testing.T) {
 	want := L7{
-		Enabled: []string{"httpflow"}, MaxPath: 160, MaxRows: 10_000, MaxConns: 65_536, RingSize: 16,
+		Enabled: []string{"httpflow"}, MaxPath: 160, MaxRows: 10_000, MaxConns: 65_536, RingSize: 8, DNS: true,
 		DNSTimeout: 6 * time.Second, DNSPorts: []int{53, 5353, 5355}, QueryNames: true, DomainTTLFloor: time.Minute,
 	}
 	if got := mustLoad(t, "", nil).L7; !reflect.DeepEqual(got, want) {
@@ -23,7 +23,7 @@ func TestL7File(t *testing.T) {
 	}
 	want := L7{
 		Enabled: []string{"httpflow"}, MaxPath: 1024, KeepQuery: true, PathTemplate: true, MaxRows: 100, MaxConns: 4096,
-		RingSize: 64, DNSTimeout: 250 * time.Millisecond, DNSPorts: []int{53, 5300},
+		RingSize: 64, DNS: true, DNSTimeout: 250 * time.Millisecond, DNSPorts: []int{53, 5300},
 		ProcessAllow: []string{"name:nginx*", "env:DD_SERVICE", "env:A=b=c", "path:*/bin/?sh", "container:4f2a"},
 		ProcessDeny:  []string{"uid:0", "uid:4294967294", "cgroup:/system.slice/*"},
 	}

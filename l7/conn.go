@@ -22,6 +22,8 @@ type conn struct {
 	// touched: the parser was fed.
 	touched bool
 	sides   [2]side
+	// ends are where the streams of both sides end, 0 while nobody knows.
+	ends [2]uint64
 	// held are pieces that cannot be fed yet, in the order they came.
 	held []piece
 	// fed is the newest time that the Conn was told.

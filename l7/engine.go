@@ -162,6 +162,14 @@ func (e *Engine) Close(id ConnID, at int64) {
 	}
 }
 
+// Ends tells, before Close, where the streams of both sides ended, as far as the
+// source knows: what lies between there and the last chunk is lost.
+func (e *Engine) Ends(id ConnID, client, server uint64) {
+	if c := e.conns[id]; c != nil && !c.dead {
+		c.ends = [2]uint64{client, server}
+	}
+}
+
 // Expire is called about once a second with the monotonic time in ns: it gives
 // up holes that waited too long and drops connections that idled.
 func (e *Engine) Expire(now int64) {
@@ -201,6 +209,7 @@ func (e *Engine) finish(c *conn, at int64, why string) {
 	}
 	e.unholdAll(c, "undetected")
 	if c.parser != nil {
+		e.loseTails(c)
 		e.close(c, at)
 	} else if why == "" {
 		why = "undetected"
@@ -209,6 +218,17 @@ func (e *Engine) finish(c *conn, at int64, why string) {
 		e.connections.Out(1)
 	} else {
 		e.connections.Drop(why, 1)
+	}
+}
+
+// loseTails: bytes that were sent and never came, with none behind them.
+func (e *Engine) loseTails(c *conn) {
+	for sd, end := range c.ends {
+		s := &c.sides[sd]
+		if next := s.next(); s.known && end > next {
+			e.cur = c
+			e.lose(c, protocol.Side(sd), end-next, gap)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package l7
 import (
 	"testing"
 
+	"weft/ledger"
 	"weft/protocol"
+	"weft/protocol/http1"
 )
 
 // A hole that is not filled is given up after a time, and the exchanges behind
@@ -220,5 +222,37 @@ func TestEveryLoss(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("lost: %b", lost)
 		}
+	}
+}
+
+// A loss that nothing follows is known when the source says where the streams
+// ended: what waited for it is no request without an answer.
+func TestLostTail(t *testing.T) {
+	led := ledger.New()
+	var out []*protocol.Exchange
+	e := New(Options{
+		Protocols: []protocol.Protocol{http1.New(http1.Options{})},
+		Out:       func(_ ConnID, _ *Info, x *protocol.Exchange) { out = append(out, x) },
+	}, led)
+	const ask, answer = "GET /a HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"
+	chunk := func(side protocol.Side, offset int, text string, at int64) {
+		e.Chunk(&Chunk{
+			Conn: ConnID{Sock: 1}, Side: side, Offset: uint64(offset), Data: []byte(text), Len: uint64(len(text)), Time: at,
+		})
+	}
+	e.Open(ConnID{Sock: 1}, Info{})
+	chunk(protocol.Client, 0, ask, 1)
+	chunk(protocol.Server, 0, answer, 2)
+	chunk(protocol.Client, len(ask), ask, 3)
+	e.Ends(ConnID{Sock: 1}, 2*uint64(len(ask)), 2*uint64(len(answer)))
+	e.Close(ConnID{Sock: 1}, 4)
+	if len(out) != 1 || out[0].Status != 204 {
+		t.Errorf("%d exchanges, want the one whose answer came", len(out))
+	}
+	if got := e.lost[gap].Load(); got != int64(len(answer)) {
+		t.Errorf("%d bytes lost, want %d", got, len(answer))
+	}
+	if got := e.dropped.Load(); got != 1 {
+		t.Errorf("%d requests dropped, want 1", got)
 	}
 }

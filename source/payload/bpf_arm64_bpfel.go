@@ -76,6 +76,7 @@ type bpfEvClose struct {
 	Sk   uint64
 	Born uint64
 	At   uint64
+	Ends [2]uint64
 }
 
 type bpfEvDns struct {

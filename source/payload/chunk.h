@@ -20,6 +20,7 @@ struct ev_close {
 	enum event_kind kind;
 	u32 pad;
 	u64 sk, born, at;
+	u64 ends[2]; /* offsets behind the last bytes that passed, by direction */
 };
 
 #define CHUNK_MAX 16384
@@ -186,6 +187,8 @@ static __always_inline void stream_close(struct stream *s, u64 key)
 	e->sk = key;
 	e->born = s->born;
 	e->at = bpf_ktime_get_ns();
+	e->ends[IN] = s->offset[IN];
+	e->ends[OUT] = s->offset[OUT];
 	bpf_ringbuf_submit(e, wake_flags());
 }
 

@@ -98,11 +98,18 @@ func (s *Source) chunk(e *bpfEvChunk, data []byte) {
 
 func (s *Source) closed(e *bpfEvClose) {
 	id := l7.ConnID{Sock: e.Sk, Born: e.Born}
+	client, server := e.Ends[1], e.Ends[0]
+	if s.servers[id] {
+		client, server = server, client
+	}
 	delete(s.servers, id)
 	if h := s.hellos[id]; h != nil {
 		delete(s.hellos, id)
 		s.out.TLS(h.flow, h.client, h.server)
 		return
+	}
+	if s.out.Ends != nil {
+		s.out.Ends(id, client, server)
 	}
 	s.out.Close(id, int64(e.At))
 }

@@ -78,7 +78,7 @@ func testConfig() *config.Config {
 	c.Interval = time.Hour
 	c.Netflow.Loopback = true
 	c.L7.Enabled = []string{"httpflow"}
-	c.L7.DNSPorts = []int{53}
+	c.L7.DNS, c.L7.DNSPorts = true, []int{53}
 	return c
 }
 

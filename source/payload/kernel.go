@@ -68,8 +68,10 @@ func prepare(spec *ebpf.CollectionSpec, cfg *config.Config, fetch bool) error {
 		return fmt.Errorf("seed the hash: %w", err)
 	}
 	var ports [16]uint16
-	for i, p := range cfg.L7.DNSPorts[:min(len(cfg.L7.DNSPorts), len(ports))] {
-		ports[i] = bits.ReverseBytes16(uint16(p))
+	if cfg.L7.DNS {
+		for i, p := range cfg.L7.DNSPorts[:min(len(cfg.L7.DNSPorts), len(ports))] {
+			ports[i] = bits.ReverseBytes16(uint16(p))
+		}
 	}
 	for name, v := range map[string]any{
 		"line_max": line, "hash_seed": binary.NativeEndian.Uint64(seed[:]), "ring_quarter": uint64(ring / 4),

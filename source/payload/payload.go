@@ -45,7 +45,9 @@ type Output struct {
 	Pending func(l7.ConnID, *protocol.Exchange)
 	Chunk   func(*l7.Chunk)
 	Close   func(l7.ConnID, int64)
-	DNS     func(*dnsflow.Datagram)
+	// Ends tells before Close where both sides' streams end; nil is allowed.
+	Ends func(id l7.ConnID, client, server uint64)
+	DNS  func(*dnsflow.Datagram)
 	// Row takes a row of exchanges that were counted in the kernel; it keeps it.
 	Row func(*record.Httpflow)
 	// TLS takes the first bytes of either side of a TLS connection.

@@ -34,6 +34,8 @@ const (
 	settled = 10 * time.Millisecond
 	// sweepEvery is how often connections are compared with live sockets.
 	sweepEvery = 5 * time.Second
+	// stopTimeout bounds the reading of what is left when the source ends.
+	stopTimeout = 5 * time.Second
 	// maxBatch bounds the events that are sorted together.
 	maxBatch = 1 << 13
 )
@@ -170,9 +172,15 @@ func (s *Source) read(ctx context.Context, rd *ringbuf.Reader) error {
 			s.sweep()
 		}
 	}
+	// What is in the ring now is the last, however much it is.
 	rd.SetDeadline(time.Now())
-	_ = s.drain(rd, &rec) // what is in the ring is the last
-	s.deliver(monotonic())
+	for last := monotonic(); monotonic()-last < int64(stopTimeout); {
+		err := s.drain(rd, &rec)
+		s.deliver(monotonic())
+		if err != nil {
+			break
+		}
+	}
 	s.stream.endAll(monotonic())
 	s.meter.update()
 	return nil

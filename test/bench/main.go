@@ -31,7 +31,7 @@ import (
 // a row of its own. BENCH_DIR is the scratch directory of the run.
 const (
 	defaultBase = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
-		` --l7net-disabled httpflow,httpflow-tls --ephemeral-port 32768`
+		` --l7net-disabled httpflow,httpflow-tls --dnsflow=false --ephemeral-port 32768`
 	defaultCommand = defaultBase + ` --interval 1s`
 	defaultFull    = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
 		` --ephemeral-port 32768 --interval 1s`

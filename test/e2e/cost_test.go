@@ -23,7 +23,7 @@ func TestNoProgramPerSend(t *testing.T) {
 	p := netlab.NewPair(t)
 	serveEcho(p.Server.Listen(t, "tcp", serverAddr))
 	// Where UDP has no hook of its own, its program sees TCP sends too.
-	c := start(t, "--l7net-disabled", "httpflow,httpflow-tls", "--udp=false")
+	c := start(t, "--l7net-disabled", "httpflow,httpflow-tls", "--dnsflow=false", "--udp=false")
 	conn := p.Client.Dial(t, "tcp", serverAddr)
 	converse(t, conn, 64)
 	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
