@@ -9,9 +9,9 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// LoadError makes an error of loading programs fit for one line: it drops the verifier's log, of which only the last line matters to a
-// user, and the library's guess about memlock, which is wrong where a hook is
-// refused.
+// LoadError makes an error of loading programs fit for one line: it drops the
+// verifier's log, of which only the last line matters to a user, and the
+// library's guess about memlock, which is wrong where a hook is refused.
 func LoadError(err error) error {
 	var v *ebpf.VerifierError
 	switch {

@@ -78,7 +78,8 @@ type Source struct {
 
 // New loads and attaches the programs. shared are the tables of TCP sockets
 // that source/conn keeps (socks, listeners).
-func New(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledger.Ledger, log *slog.Logger) (*Source, error) {
+func New(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledger.Ledger, log *slog.Logger,
+) (*Source, error) {
 	s := &Source{
 		log: log, out: out, lines: lineOptions{maxPath: cfg.L7.MaxPath, keepQuery: cfg.L7.KeepQuery},
 		servers: map[l7.ConnID]bool{}, hellos: map[l7.ConnID]*hello{},

@@ -181,7 +181,8 @@ func scripts() []script {
 			ask(long + "GET /second HTTP/1.1\r\n\r\n"), answer(ok + ok),
 		}, want: map[string]int64{"GET /long 200 1.1": 1, "GET /second 200 1.1": 1}, slow: true},
 		{name: "pipelined behind a head of 12 KB", steps: []step{
-			ask(strings.Replace(long, "Host", "Cookie2: "+body(6000)+"\r\nHost", 1) + "GET /second HTTP/1.1\r\n\r\n"), answer(ok + ok),
+			ask(strings.Replace(long, "Host", "Cookie2: "+body(6000)+"\r\nHost", 1) +
+				"GET /second HTTP/1.1\r\n\r\n"), answer(ok + ok),
 		}, want: map[string]int64{"GET /long 200 1.1": 1, "GET /second 200 1.1": 1}, slow: true},
 		{name: "pipelined", steps: []step{
 			ask(strings.Repeat("GET /p HTTP/1.1\r\n\r\n", 8)), answer(strings.Repeat(ok, 8)),

@@ -40,7 +40,8 @@ func checkUID(t *testing.T, client, server *opened) {
 	if client.UID != server.UID || client.UID.Client == 0 || client.UID.Server == 0 {
 		t.Errorf("uid of the client's end %x, of the server's %x", client.UID, server.UID)
 	}
-	if client.Flow.NetNS == server.Flow.NetNS || int(client.Flow.PID) != os.Getpid() || int(server.Flow.PID) != os.Getpid() {
+	pid := uint32(os.Getpid())
+	if client.Flow.NetNS == server.Flow.NetNS || client.Flow.PID != pid || server.Flow.PID != pid {
 		t.Errorf("client %+v\nserver %+v", client.Flow, server.Flow)
 	}
 	if uint16(server.Flow.DstPort) != uint16(client.Flow.SrcPort)+portShift {

@@ -30,8 +30,9 @@ http {
 func startSecureSite(t *testing.T, ns *netlab.Namespace, versions string) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=a.test",
-		"-keyout", filepath.Join(dir, "key.pem"), "-out", filepath.Join(dir, "cert.pem")).CombinedOutput()
+	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+		"-subj", "/CN=a.test", "-keyout", filepath.Join(dir, "key.pem"), "-out", filepath.Join(dir, "cert.pem"),
+	).CombinedOutput()
 	if err != nil {
 		t.Fatalf("make a certificate: %v\n%s", err, out)
 	}
