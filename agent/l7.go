@@ -17,6 +17,7 @@ import (
 	"weft/l7/dnsflow"
 	"weft/probe"
 	"weft/protocol"
+	"weft/record"
 	"weft/source"
 	"weft/source/conn"
 	"weft/source/payload"
@@ -42,6 +43,9 @@ type exchanges struct {
 	http    *aggregate.HTTPWindow
 	dns     *aggregate.DNSWindow
 	hellos  *aggregate.TLSWindow
+	// oneHTTP and oneDNS are the row at hand, of which windows keep copies.
+	oneHTTP record.Httpflow
+	oneDNS  record.Dnsflow
 	domains *domain.Cache
 	chosen  *selection.Selector
 	// resolvers are the servers that this host asks: their traffic is kept even

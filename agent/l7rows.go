@@ -28,15 +28,16 @@ func (x *exchanges) row(r *record.Httpflow) {
 func (x *exchanges) exchange(_ l7.ConnID, info *l7.Info, e *protocol.Exchange) {
 	switch e.Protocol {
 	case "http", "http2", "grpc":
-		x.row(httpRow(info, e, uint32(x.cfg.Netflow.EphemeralPort)))
+		x.oneHTTP = httpRow(info, e, uint32(x.cfg.Netflow.EphemeralPort))
+		x.row(&x.oneHTTP)
 	case "dns":
 		x.tracker.TCP(info.Flow, e)
 	}
 }
 
 // httpRow is a row of one exchange.
-func httpRow(info *l7.Info, e *protocol.Exchange, ephemeral uint32) *record.Httpflow {
-	r := &record.Httpflow{
+func httpRow(info *l7.Info, e *protocol.Exchange, ephemeral uint32) record.Httpflow {
+	r := record.Httpflow{
 		HTTPKey: record.HTTPKey{
 			FlowKey: collapsed(info.Flow, ephemeral), Method: e.Method, Path: e.Path, Version: e.Version,
 			Status: e.Status, Truncated: e.Truncated, TLS: info.TLS, GRPCStatus: -1,
@@ -97,7 +98,8 @@ func (x *exchanges) transaction(t *dnsflow.Transaction) {
 	if !x.chosen.Wanted(t.Flow.PID, t.Flow.Comm) {
 		return
 	}
-	r := &record.Dnsflow{
+	r := &x.oneDNS
+	*r = record.Dnsflow{
 		DNSKey: record.DNSKey{
 			FlowKey: dnsPorts(t.Flow, x.cfg.L7.DNSPorts), Rcode: t.Rcode, Query: t.Name, QType: t.Type,
 		},

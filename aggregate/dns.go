@@ -27,7 +27,8 @@ func NewDNSWindow(opt DNSOptions) *DNSWindow {
 	}
 }
 
-// Add merges the row into the window; the row belongs to the window then.
+// Add merges the row into the window, which may change its key and does not
+// keep it.
 func (w *DNSWindow) Add(row *record.Dnsflow) {
 	if !w.names {
 		row.Query, row.QType = "", ""

@@ -28,7 +28,8 @@ func NewHTTPWindow(opt HTTPOptions) *HTTPWindow {
 	}
 }
 
-// Add merges the row into the window; the row belongs to the window then.
+// Add merges the row into the window, which may change its key and does not
+// keep it.
 func (w *HTTPWindow) Add(row *record.Httpflow) {
 	row.Path = NormalPath(row.Path)
 	// The path of a gRPC call is the name of a method, which holds no identifier.

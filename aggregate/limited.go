@@ -31,7 +31,8 @@ func newLimited[K comparable, V any](
 }
 
 // add merges the row into the one of its key, or of the finest coarser key that
-// is there or finds room.
+// is there or finds room. The row is copied when it is the first; its key may
+// have become coarser.
 func (l *limited[K, V]) add(row *V) {
 	key := l.key(row)
 	for level := 0; ; level++ {
@@ -40,7 +41,8 @@ func (l *limited[K, V]) add(row *V) {
 			return
 		}
 		if level == len(l.coarser) || len(l.rows) < (level+1)*l.max {
-			l.rows[*key] = row
+			first := *row
+			l.rows[*key] = &first
 			return
 		}
 		if level == 0 {

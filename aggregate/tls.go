@@ -15,7 +15,8 @@ func NewTLSWindow(maxRows int) *TLSWindow {
 	return &TLSWindow{rows: newLimited(maxRows, key, mergeTLS, tlsName, tlsProcess, tlsHost)}
 }
 
-// Add merges the row into the window; the row belongs to the window then.
+// Add merges the row into the window, which may change its key and does not
+// keep it.
 func (w *TLSWindow) Add(row *record.Tlsflow) { w.rows.add(row) }
 
 // Len is the number of rows in the window.

@@ -129,14 +129,28 @@ func (s *Source) hello(h *hello, side protocol.Side, data []byte) {
 }
 
 func (s *Source) dns(e *bpfEvDns, data []byte) {
-	s.out.DNS(&dnsflow.Datagram{
+	s.datagram = dnsflow.Datagram{
 		Flow: record.FlowKey{
 			Src: netip.AddrFrom16(e.Laddr).Unmap(), Dst: netip.AddrFrom16(e.Raddr).Unmap(),
 			SrcPort: record.Port(e.Lport), DstPort: record.Port(e.Rport), Transport: record.UDP,
-			PID: e.Pid, Comm: commText(e.Comm[:]), NetNS: e.Netns,
+			PID: e.Pid, Comm: s.comm(&e.Comm), NetNS: e.Netns,
 		},
 		Sock: e.Sk, Egress: e.Egress != 0, Data: data[:min(len(data), int(e.Cap))], Len: int(e.Len), Time: int64(e.At),
-	})
+	}
+	s.out.DNS(&s.datagram)
 }
 
 func swap16(v uint16) uint16 { return v<<8 | v>>8 }
+
+// comm is a process's name as text; the same one comes with every message.
+func (s *Source) comm(c *[16]int8) string {
+	text, ok := s.comms[*c]
+	if !ok {
+		if len(s.comms) >= 1024 {
+			clear(s.comms)
+		}
+		text = commText(c[:])
+		s.comms[*c] = text
+	}
+	return text
+}

@@ -70,6 +70,9 @@ type Source struct {
 
 	servers map[l7.ConnID]bool
 	hellos  map[l7.ConnID]*hello
+	comms   map[[16]int8]string
+	// datagram is the one at hand.
+	datagram dnsflow.Datagram
 
 	// asked are what Run does between two batches; ended is closed behind it.
 	asked chan func()
@@ -82,7 +85,7 @@ func New(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledge
 ) (*Source, error) {
 	s := &Source{
 		log: log, out: out, lines: lineOptions{maxPath: cfg.L7.MaxPath, keepQuery: cfg.L7.KeepQuery},
-		servers: map[l7.ConnID]bool{}, hellos: map[l7.ConnID]*hello{},
+		servers: map[l7.ConnID]bool{}, hellos: map[l7.ConnID]*hello{}, comms: map[[16]int8]string{},
 		asked: make(chan func()), ended: make(chan struct{}),
 	}
 	open := func(fetch bool) func() error {
