@@ -21,7 +21,8 @@ type taken struct {
 func unattached(got *taken) *Source {
 	return &Source{
 		log: slog.New(slog.DiscardHandler), lines: lineOptions{maxPath: 160},
-		servers: map[l7.ConnID]bool{}, hellos: map[l7.ConnID]*hello{}, comms: map[[16]int8]string{}, rows: &rows{names: map[bpfRowKey]*name{}},
+		servers: map[l7.ConnID]bool{}, hellos: map[l7.ConnID]*hello{}, comms: map[[16]int8]string{},
+		rows: &rows{names: map[bpfRowKey]*name{}},
 		out: Output{
 			Locker:  &sync.Mutex{},
 			Open:    func(l7.ConnID, l7.Info) { got.opens++ },
