@@ -87,9 +87,10 @@ func TestDNSCounts(t *testing.T) {
 			mean := meanOf(e.client, "latency")
 			t.Logf("%d queries, client's mean %d ns, median %d ns, rows' mean %d ns",
 				r.Ops, r.LatencyMean, r.LatencyMedian, mean)
-			// dnsmasq forks for each TCP connection, and the client waits for a CPU.
-			if name == "UDP, one a time" {
-				equalLatency(t, mean, r.LatencyMean)
+			// How much longer it takes the client depends on how long it waits for a
+			// CPU: TestDNSLatency has a server that takes longer than that.
+			if mean <= 0 || mean > r.LatencyMean {
+				t.Errorf("latency: %d ns, the client took %d ns", mean, r.LatencyMean)
 			}
 			if t.Failed() {
 				t.Logf("what it counted as lost: %v", losses)
@@ -110,7 +111,7 @@ func meanOf(rows collector.Rows, field string) int64 {
 // equalLatency allows what a client cannot know better: the time until it runs.
 func equalLatency(t *testing.T, got, want int64) {
 	t.Helper()
-	if off := math.Abs(float64(got - want)); off > 0.05*float64(want) && off > 20e3 {
+	if off := math.Abs(float64(got - want)); off > 0.05*float64(want) {
 		t.Errorf("latency: got %d ns, want %d ns", got, want)
 	}
 }
@@ -118,7 +119,7 @@ func equalLatency(t *testing.T, got, want int64) {
 // A slow server: here the time on the wire is not lost in that of waking up.
 func TestDNSLatency(t *testing.T) {
 	needs(t)
-	const n, delay = 50, 20 * time.Millisecond
+	const n, delay = 30, 60 * time.Millisecond
 	p := netlab.NewPair(t)
 	serveDNS(t, p.Server, delay, false)
 	c := start(t, "--interval", "1s")
