@@ -126,6 +126,38 @@ func (m *Image) pointer(addr uint64) (uint64, error) {
 // (SHT_DYNSYM, SHT_SYMTAB). It reads the tables once, in blocks: node's names
 // alone are 7 MB.
 func (m *Image) Symbols(kind elf.SectionType, names []string) (map[string]Function, error) {
+	return m.named(kind, elf.STT_FUNC, names)
+}
+
+// Variables finds variables as Symbols finds functions.
+func (m *Image) Variables(kind elf.SectionType, names []string) (map[string]Function, error) {
+	return m.named(kind, elf.STT_OBJECT, names)
+}
+
+// CodeStart is where the first executable segment begins, which the kernel keeps
+// of each process (mm->start_code), moved to where it runs.
+func (m *Image) CodeStart() uint64 {
+	start := ^uint64(0)
+	for _, p := range m.elf.Progs {
+		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 {
+			start = min(start, p.Vaddr)
+		}
+	}
+	return start
+}
+
+// Needs lists the libraries that the file is linked to, e.g. libreadline.so.8.
+func (m *Image) Needs() (libraries []string) {
+	defer func() {
+		if recover() != nil { // a malformed file
+			libraries = nil
+		}
+	}()
+	libraries, _ = m.elf.ImportedLibraries() // none when the table is unreadable
+	return libraries
+}
+
+func (m *Image) named(kind elf.SectionType, typ elf.SymType, names []string) (map[string]Function, error) {
 	found := map[string]Function{}
 	s := m.elf.SectionByType(kind)
 	if s == nil || s.Link == 0 || int(s.Link) >= len(m.elf.Sections) {
@@ -144,7 +176,7 @@ func (m *Image) Symbols(kind elf.SectionType, names []string) (map[string]Functi
 		}
 		name, ok := at[binary.LittleEndian.Uint32(b)]
 		defined := binary.LittleEndian.Uint16(b[6:]) != uint16(elf.SHN_UNDEF)
-		if !ok || !defined || elf.ST_TYPE(b[4]) != elf.STT_FUNC {
+		if !ok || !defined || elf.ST_TYPE(b[4]) != typ {
 			continue
 		}
 		if f := (Function{binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])}); f.Addr != 0 {
