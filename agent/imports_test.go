@@ -39,6 +39,7 @@ func layers() []layer {
 		{packages: "probe", may: []string{"ledger", ebpf, sys}},
 		{packages: "probe/executable", may: []string{"golang.org/x/arch/..."}},
 		{packages: "probe/uprobe", may: []string{ebpf}},
+		{packages: "probe/account"},
 
 		{packages: "filter", may: []string{"record"}, pure: true},
 		{packages: "aggregate", may: []string{"config", "record"}, pure: true},
@@ -52,8 +53,8 @@ func layers() []layer {
 		{packages: "source", may: []string{"config", "record"}},
 		{packages: "source/tls", may: []string{"config", "l7", "ledger", "probe", "probe/executable", "probe/uprobe",
 			"protocol", "record", ebpf, sys}},
-		{packages: "source/*", may: []string{"aggregate", "config", "l7", "l7/dnsflow", "ledger", "probe", "protocol",
-			"record", "source", ebpf, sys}},
+		{packages: "source/*", may: []string{"aggregate", "config", "l7", "l7/dnsflow", "ledger", "probe",
+			"probe/account", "probe/executable", "probe/uprobe", "protocol", "record", "source", ebpf, sys}},
 		{packages: "enrich", may: []string{"config", "record"}},
 		{packages: "enrich/*", may: []string{"config", "enrich", "ledger", "record", sys,
 			"github.com/vishvananda/netlink/..."}},

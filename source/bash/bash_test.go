@@ -56,7 +56,7 @@ func TestLongLines(t *testing.T) {
 	s := bash(t)
 	fits, long := "echo "+strings.Repeat("x", 4096-5), "echo "+strings.Repeat("é", 2100)
 	s.run("stty -echo -icanon", fits, long)
-	got := l.end()[s.pid()]
+	got := l.end()[s.PID()]
 	if len(got) != 3 {
 		t.Fatalf("%d commands", len(got))
 	}
@@ -96,9 +96,9 @@ func TestManyBuilds(t *testing.T) {
 	by := l.end()
 	for name, s := range shells {
 		s.want(by, want[s]...)
-		for i, r := range by[s.pid()] {
+		for i, r := range by[s.PID()] {
 			if user := users[name]; user != "" && (r.User != user || r.UID != 4242) ||
-				r.SessionID != "session of "+s.pid() || i > 0 && r.Time < by[s.pid()][i-1].Time {
+				r.SessionID != "session of "+s.PID() || i > 0 && r.Time < by[s.PID()][i-1].Time {
 				t.Fatalf("%s: %+v", name, r)
 			}
 		}

@@ -1,29 +1,21 @@
 package bash
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"weft/config"
 	"weft/ledger"
 	"weft/record"
+	"weft/test/terminal"
 )
-
-// patience bounds every wait.
-const patience = 60 * time.Second
 
 // lab is a source at work in a test.
 type lab struct {
@@ -97,105 +89,37 @@ func (l *lab) end() map[string][]*record.Bash {
 	return by
 }
 
+const first, more = terminal.First, terminal.More
+
 // shell is an interactive bash on a terminal of its own.
 type shell struct {
-	t   *testing.T
-	cmd *exec.Cmd
-	pty *os.File
-	mu  sync.Mutex
-	out bytes.Buffer
-	// prompts is how many prompts were waited for.
-	prompts int
+	*terminal.Program
+	t *testing.T
 }
-
-const (
-	first = "@first@"
-	more  = "@more@"
-)
 
 // open starts a program on a terminal and waits for its first prompt.
 func open(t *testing.T, change func(*exec.Cmd), name string, args ...string) *shell {
 	t.Helper()
-	pty, tty := terminal(t)
-	defer tty.Close()
-	s := &shell{t: t, cmd: exec.Command(name, args...), pty: pty}
-	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = tty, tty, tty
-	s.cmd.Env = []string{"PS1=" + first, "PS2=" + more, "TERM=dumb", "LC_ALL=C.UTF-8", "HOME=/nonexistent", "PATH=" + os.Getenv("PATH")}
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd := exec.Command(name, args...)
 	if change != nil {
-		change(s.cmd)
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		change(cmd)
 	}
-	if err := s.cmd.Start(); err != nil {
+	p, err := terminal.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	go s.read()
-	t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait(); pty.Close() })
+	t.Cleanup(func() { p.Close() })
+	s := &shell{p, t}
 	s.await(first)
 	return s
 }
 
-// terminal makes a pair of pseudo terminals; a guest of the VM lab has no devpts yet.
-func terminal(t *testing.T) (pty, tty *os.File) {
-	t.Helper()
-	dir := "/dev/pts"
-	if _, err := os.Stat(filepath.Join(dir, "ptmx")); err != nil {
-		dir = t.TempDir()
-		if err := unix.Mount("devpts", dir, "devpts", 0, "newinstance,ptmxmode=0666"); err != nil {
-			t.Fatalf("mount devpts: %v", err)
-		}
-		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	}
-	pty, err := os.OpenFile(filepath.Join(dir, "ptmx"), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		pty, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetPointerInt(int(pty.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(int(pty.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tty, err = os.OpenFile(filepath.Join(dir, strconv.Itoa(n)), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pty, tty
-}
-
-func (s *shell) read() {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := s.pty.Read(buf)
-		s.mu.Lock()
-		s.out.Write(buf[:n])
-		s.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-// await waits for the next prompt of a kind.
 func (s *shell) await(prompt string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		s.mu.Lock()
-		i := bytes.Index(s.out.Bytes(), []byte(prompt))
-		if i >= 0 {
-			s.out.Next(i + len(prompt))
-		}
-		s.mu.Unlock()
-		if i >= 0 {
-			return
-		}
+	if _, err := s.Await(prompt); err != nil {
+		s.t.Fatal(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.t.Fatalf("no prompt %s came; the terminal has %q", prompt, s.out.String())
 }
 
 // enter types a line and waits for the next prompt.
@@ -207,7 +131,7 @@ func (s *shell) enter(line, prompt string) {
 
 func (s *shell) typed(text string) {
 	s.t.Helper()
-	if _, err := s.pty.WriteString(text); err != nil {
+	if err := s.Type(text); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -220,20 +144,18 @@ func (s *shell) run(lines ...string) {
 	}
 }
 
-func (s *shell) pid() string { return strconv.Itoa(s.cmd.Process.Pid) }
-
 // want compares what was seen of a shell with what was typed.
 func (s *shell) want(by map[string][]*record.Bash, commands ...string) {
 	s.t.Helper()
-	got := by[s.pid()]
+	got := by[s.PID()]
 	for i := range max(len(got), len(commands)) {
 		switch {
 		case i >= len(got):
-			s.t.Errorf("%s: command %d was not seen: %q", s.cmd.Path, i, commands[i])
+			s.t.Errorf("%s: command %d was not seen: %q", s.Cmd.Path, i, commands[i])
 		case i >= len(commands):
-			s.t.Errorf("%s: more than was typed: %q", s.cmd.Path, got[i].Cmd)
+			s.t.Errorf("%s: more than was typed: %q", s.Cmd.Path, got[i].Cmd)
 		case got[i].Cmd != commands[i]:
-			s.t.Errorf("%s: command %d: %q, want %q", s.cmd.Path, i, got[i].Cmd, commands[i])
+			s.t.Errorf("%s: command %d: %q, want %q", s.Cmd.Path, i, got[i].Cmd, commands[i])
 		}
 		if s.t.Failed() && i > 20 {
 			return

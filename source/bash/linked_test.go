@@ -59,7 +59,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	}
 	s := open(t, nil, path)
 	s.run("select 1;", "my password")
-	if got := l.end()[s.pid()]; len(got) != 0 {
+	if got := l.end()[s.PID()]; len(got) != 0 {
 		t.Errorf("lines of %s: %q", path, got[0].Cmd)
 	}
 }

@@ -68,7 +68,7 @@ struct exec_event {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 16 << 20);
+	__uint(max_entries, 8 << 20);
 } events SEC(".maps");
 
 #define WAKE_BYTES (1 << 20)

@@ -14,8 +14,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* bpf2go makes Go types of those that the object's BTF names. */
 const struct exec_event *unused_event __attribute__((unused));
 
-/* Set by Go before loading: whether records are wanted, or sessions only. */
-const volatile u32 want_records = 1;
+/* Whether records are wanted, or sessions only; Go may change it at any time. */
+volatile u32 want_records = 1;
+/* Set by Go before loading. */
 const volatile u32 max_args = 4096;
 
 struct program {

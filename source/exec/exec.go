@@ -40,8 +40,6 @@ const (
 
 // Options are what the source needs besides the configuration.
 type Options struct {
-	// Records: rows are wanted, not the sessions alone.
-	Records bool
 	// Container names the container of a process; false when it cannot tell,
 	// such as when the process has gone.
 	Container func(pid uint32) (string, bool)
@@ -56,7 +54,6 @@ type Source struct {
 	sessions *Sessions
 	rows     *rows
 	stage    *ledger.Stage
-	records  bool
 	closing  sync.Once
 }
 
@@ -67,16 +64,19 @@ func New(cfg *config.Config, o Options, led *ledger.Ledger, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{log: log, stage: led.Stage("exec.events"), records: o.Records}
+	s := &Source{log: log, stage: led.Stage("exec.events")}
 	const cost = "one run per process and program that begins or ends"
 	s.caps = []probe.Capability{probe.Climb("programs", "ebpf-exec, session_id", probe.Rung{
-		Door: "tp_btf sched_process_exec, fork, exit", Cost: cost, Try: func() error { return s.attach(cfg, o.Records) },
+		Door: "tp_btf sched_process_exec, fork, exit", Cost: cost, Try: func() error { return s.attach(cfg) },
 	})}
 	if err := s.caps[0].Err(); err != nil {
 		return nil, err
 	}
 	proc := cmp.Or(cfg.HostProc, "/proc")
-	s.sessions = newSessions(proc, s.coll.Maps["members"], s.coll.Maps["leaders"], 2*cfg.Interval)
+	if s.sessions, err = newSessions(proc, s.coll, 2*cfg.Interval); err != nil {
+		s.Close()
+		return nil, err
+	}
 	s.rows = &rows{
 		redact: redact, stage: s.stage, names: account.New(proc, cmp.Or(cfg.HostRoot, "/")), container: o.Container,
 		session: s.sessions.text, live: map[uint32]*begun{}, containers: map[containerKey]string{},
@@ -88,20 +88,14 @@ func New(cfg *config.Config, o Options, led *ledger.Ledger, log *slog.Logger) (*
 	return s, nil
 }
 
-func (s *Source) attach(cfg *config.Config, records bool) error {
+func (s *Source) attach(cfg *config.Config) error {
 	// Before 5.11 maps count against the limit; creating them says so if they do not fit.
 	_ = rlimit.RemoveMemlock()
 	spec, err := loadBpf()
 	if err != nil {
 		return fmt.Errorf("read the BPF object: %w", err)
 	}
-	want := uint32(0)
-	if records {
-		want = 1
-	} else {
-		spec.Maps["events"].MaxEntries = uint32(os.Getpagesize())
-	}
-	err = errors.Join(spec.Variables["want_records"].Set(want), spec.Variables["max_args"].Set(uint32(cfg.Exec.MaxArgs)))
+	err = errors.Join(spec.Variables["want_records"].Set(wanted(cfg)), spec.Variables["max_args"].Set(uint32(cfg.Exec.MaxArgs)))
 	if err != nil {
 		return fmt.Errorf("set options: %w", err)
 	}
@@ -120,6 +114,14 @@ func (s *Source) attach(cfg *config.Config, records bool) error {
 	return nil
 }
 
+// wanted is 1 for rows, 0 for sessions alone.
+func wanted(cfg *config.Config) uint32 {
+	if slices.Contains(cfg.EnabledPlugins, "ebpf-exec") {
+		return 1
+	}
+	return 0
+}
+
 func (s *Source) gauges(led *ledger.Ledger) {
 	for _, name := range []string{"process_fork", "process_exec", "process_exit"} {
 		led.AddGauge(probe.Program{Name: name, Prog: s.coll.Programs[name]}.Gauges()...)
@@ -129,19 +131,24 @@ func (s *Source) gauges(led *ledger.Ledger) {
 	}
 }
 
-// Sessions tells which session a process belongs to. It is usable until Close.
+// Sessions tells which session a process belongs to. It is usable after Close,
+// for the last flows.
 func (s *Source) Sessions() *Sessions { return s.sessions }
 
 // Capabilities tells which doors are in use and why better ones are not.
 func (s *Source) Capabilities() []probe.Capability { return s.caps }
 
-// Reload implements source.Source: of the configuration, what is hidden may change.
+// Reload implements source.Source: what is hidden may change, and whether rows
+// are wanted.
 func (s *Source) Reload(cfg *config.Config) error {
 	redact, err := newRedactor(cfg.Exec.Redact)
 	if err != nil {
 		return err
 	}
 	s.rows.setRedactor(redact)
+	if err := s.coll.Variables["want_records"].Set(wanted(cfg)); err != nil {
+		return fmt.Errorf("turn records on or off: %w", err)
+	}
 	return nil
 }
 

@@ -57,12 +57,13 @@ func begin(t *testing.T, change func(*config.Config)) *lab {
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root")
 	}
-	cfg := &config.Config{Interval: time.Minute, Exec: config.Exec{Redact: []string{"default"}, MaxArgs: 4096, MaxProcs: 65536}}
+	cfg := &config.Config{EnabledPlugins: []string{"ebpf-exec"}, Interval: time.Minute,
+		Exec: config.Exec{Redact: []string{"default"}, MaxArgs: 4096, MaxProcs: 65536}}
 	if change != nil {
 		change(cfg)
 	}
 	l := &lab{t: t, led: ledger.New(), done: make(chan error, 1)}
-	s, err := New(cfg, Options{Records: true}, l.led, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, Options{}, l.led, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The leader starts a child that outlives it.
-	script := `( exec 0<&3; read x; /bin/true; exit 3 ) 3<&0 & echo $! ; exit 0`
+	script := `( exec 0<&3; read x; /bin/sh -c :; exit 3 ) 3<&0 & echo $! ; exit 0`
 	leader := exec.Command("/bin/sh", "-c", script)
 	leader.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	r, w, err := os.Pipe()
@@ -337,7 +338,7 @@ func TestSessions(t *testing.T) {
 	}
 	trues := 0
 	for _, r := range rows {
-		if r.Event == "start" && r.Cmd == "/bin/true" && r.SessionID == id {
+		if r.Event == "start" && r.Cmd == "/bin/sh -c :" && r.SessionID == id {
 			trues++
 		}
 	}

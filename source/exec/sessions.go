@@ -39,11 +39,18 @@ type answer struct {
 	at time.Time
 }
 
-func newSessions(proc string, members, leaders *ebpf.Map, memory time.Duration) *Sessions {
+// newSessions has handles of the maps of its own, which outlive the source and
+// go with the last reference.
+func newSessions(proc string, coll *ebpf.Collection, memory time.Duration) (*Sessions, error) {
+	members, err1 := coll.Maps["members"].Clone()
+	leaders, err2 := coll.Maps["leaders"].Clone()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, fmt.Errorf("keep the table of sessions: %w", err)
+	}
 	s := &Sessions{proc: proc, members: members, leaders: leaders, memory: memory, asked: map[uint32]answer{}}
 	b, _ := os.ReadFile(filepath.Join(proc, "sys/kernel/random/boot_id")) // without it ids are good until the next boot
 	s.boot = string(b[:min(8, len(b))])
-	return s
+	return s, nil
 }
 
 // text is the id of a session, "" for none: its number, the start of its leader
@@ -57,9 +64,9 @@ func (s *Sessions) text(sid uint32, leaderStart uint64) string {
 
 // Of is the id of a process's session; "" for one without, and for one whose
 // number two processes of different sessions had within the memory: rather none
-// than a wrong one.
+// than a wrong one. Without sessions (nil) it is "".
 func (s *Sessions) Of(pid uint32) string {
-	if pid == 0 {
+	if s == nil || pid == 0 {
 		return ""
 	}
 	s.mu.Lock()
