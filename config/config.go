@@ -131,13 +131,10 @@ type L7 struct {
 
 // Exec configures the command audit, ebpf-exec.
 type Exec struct {
-	// Redact are regular expressions of what is hidden in arguments; "default"
-	// stands for the built-in ones.
+	// Redact are expressions of what is hidden; "default" stands for the built-in ones.
 	Redact []string
 	// MaxArgs is how many bytes of a program's arguments are kept.
 	MaxArgs int
-	// MaxProcs bounds the programs whose end is waited for.
-	MaxProcs int
 }
 
 // Netlog configures bpf-netlog.

@@ -18,12 +18,14 @@ static __always_inline int variable(struct task_struct___shell *t, s64 offset)
 {
 	int v = -1;
 
-	if (!offset || bpf_probe_read_user(&v, sizeof(v), (void *)(BPF_CORE_READ(t, mm, start_code) + offset)))
+	if (!offset ||
+	    bpf_probe_read_user(&v, sizeof(v), (void *)(BPF_CORE_READ(t, mm, start_code) + offset)))
 		return -1;
 	return v;
 }
 
-static __always_inline void event_fill(struct bash_event *e, enum bash_kind kind, struct task_struct___shell *t)
+static __always_inline void event_fill(struct bash_event *e, enum bash_kind kind,
+				       struct task_struct___shell *t)
 {
 	__builtin_memset(e, 0, sizeof(*e));
 	e->kind = kind;

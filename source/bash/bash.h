@@ -124,8 +124,8 @@ struct {
 
 enum bash_kind { EV_FILE = 1, EV_PROMPT, EV_LINE, EV_EXECUTED };
 
-#define LINE_MAX 4096		  /* bytes of a line that are kept */
-#define LINE_ROOM (LINE_MAX + 2)  /* one more, to see that it was longer, and the 0 */
+#define LINE_MAX 4096		 /* bytes of a line that are kept */
+#define LINE_ROOM (LINE_MAX + 2) /* one more, to see that it was longer, and the 0 */
 
 struct bash_event {
 	enum bash_kind kind;
@@ -138,7 +138,7 @@ struct bash_event {
 	u8 known;      /* the file is known to be a shell */
 	u8 in_builtin; /* a builtin asks, not the shell for a command */
 	u8 pad[2];
-	u32 len; /* of the line, with its 0 */
+	u32 len;  /* of the line, with its 0 */
 	u64 time; /* ns since boot */
 	u64 root_ino;
 	struct file_key file;

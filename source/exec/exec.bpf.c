@@ -58,7 +58,8 @@ static __always_inline void put_args(struct scratch *s, struct task_struct___x *
 	s->used = off + n;
 }
 
-static __always_inline void head_fill(struct exec_event *e, struct task_struct___x *t, enum exec_kind kind, u64 now)
+static __always_inline void head_fill(struct exec_event *e, struct task_struct___x *t, enum exec_kind kind,
+				      u64 now)
 {
 	__builtin_memset(e, 0, sizeof(*e));
 	e->kind = kind;
@@ -77,7 +78,8 @@ static __always_inline void head_place(struct exec_event *e, struct task_struct_
 	e->mntns = BPF_CORE_READ(t, nsproxy, mnt_ns, ns.inum);
 	e->userns = BPF_CORE_READ(t, cred, user_ns, ns.inum);
 	if (tty)
-		bpf_probe_read_kernel_str(e->tty, sizeof(e->tty), __builtin_preserve_access_index(&tty->name));
+		bpf_probe_read_kernel_str(e->tty, sizeof(e->tty),
+					  __builtin_preserve_access_index(&tty->name));
 }
 
 /* The program that ran in the process until now, which exec has replaced. */
@@ -144,9 +146,9 @@ static __always_inline int on_exit(struct task_struct___x *t)
 	e.sid = last.sid;
 	e.leader_start = last.leader_start;
 	/* What wait(2) tells: the group's code, or else the leader's own. */
-	e.exit_code = BPF_CORE_READ(t, signal, flags) & SIGNAL_GROUP_EXIT ?
-			      BPF_CORE_READ(t, signal, group_exit_code) :
-			      BPF_CORE_READ(t, group_leader, exit_code);
+	e.exit_code = BPF_CORE_READ(t, signal, flags) & SIGNAL_GROUP_EXIT
+			      ? BPF_CORE_READ(t, signal, group_exit_code)
+			      : BPF_CORE_READ(t, group_leader, exit_code);
 	/* Two threads may end at once: one of them deletes. */
 	if (bpf_map_delete_elem(&progs, &tgid) == 0)
 		event_out(&e, sizeof(e));

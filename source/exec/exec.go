@@ -95,11 +95,11 @@ func (s *Source) attach(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("read the BPF object: %w", err)
 	}
-	err = errors.Join(spec.Variables["want_records"].Set(wanted(cfg)), spec.Variables["max_args"].Set(uint32(cfg.Exec.MaxArgs)))
+	err = errors.Join(spec.Variables["want_records"].Set(wanted(cfg)),
+		spec.Variables["max_args"].Set(uint32(cfg.Exec.MaxArgs)))
 	if err != nil {
 		return fmt.Errorf("set options: %w", err)
 	}
-	spec.Maps["progs"].MaxEntries = uint32(cfg.Exec.MaxProcs)
 	if s.coll, err = ebpf.NewCollection(spec); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}

@@ -58,7 +58,7 @@ func begin(t *testing.T, change func(*config.Config)) *lab {
 		t.Skip("loading BPF programs needs root")
 	}
 	cfg := &config.Config{EnabledPlugins: []string{"ebpf-exec"}, Interval: time.Minute,
-		Exec: config.Exec{Redact: []string{"default"}, MaxArgs: 4096, MaxProcs: 65536}}
+		Exec: config.Exec{Redact: []string{"default"}, MaxArgs: 4096}}
 	if change != nil {
 		change(cfg)
 	}
@@ -176,7 +176,8 @@ func TestEveryProgram(t *testing.T) {
 	wrong := 0
 	for _, r := range ends {
 		pid, _ := strconv.Atoi(r.Pid)
-		if w := want[pid]; w.argv != r.Cmd || int64(w.code) != r.ExitCode || r.Duration <= 0 || r.Ppid != strconv.Itoa(os.Getpid()) {
+		w := want[pid]
+		if w.argv != r.Cmd || int64(w.code) != r.ExitCode || r.Duration <= 0 || r.Ppid != strconv.Itoa(os.Getpid()) {
 			wrong++
 			if wrong < 5 {
 				t.Errorf("%+v %+v, want %+v", r, r.ExecStatus, w)

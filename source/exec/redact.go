@@ -11,7 +11,8 @@ import (
 const hidden = "***"
 
 // secretWord matches names of options and variables that hold secrets.
-const secretWord = `[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)s?`
+const secretWord = `[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|credential` +
+	`|(?:api|access|private)[_-]?key)s?`
 
 // builtIn are the patterns of "default". The groups are what is hidden.
 func builtIn() []string {

@@ -120,6 +120,4 @@ struct task_struct___x {
 
 #pragma clang attribute pop
 
-
-
 #endif

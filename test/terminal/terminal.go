@@ -51,8 +51,7 @@ func Start(cmd *exec.Cmd) (*Program, error) {
 	p := &Program{Cmd: cmd, written: make(chan struct{}, 1)}
 	tty, err := p.open()
 	if err != nil {
-		p.Close()
-		return nil, err
+		return nil, errors.Join(err, p.Close())
 	}
 	defer tty.Close()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
@@ -64,8 +63,7 @@ func Start(cmd *exec.Cmd) (*Program, error) {
 	}
 	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
 	if err := cmd.Start(); err != nil {
-		p.Close()
-		return nil, fmt.Errorf("start on a terminal: %w", err)
+		return nil, errors.Join(fmt.Errorf("start on a terminal: %w", err), p.Close())
 	}
 	go p.read()
 	return p, nil
