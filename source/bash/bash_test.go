@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
 
@@ -151,4 +152,75 @@ func jailed(t *testing.T, path string) *shell {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// What was typed before the shell was there to ask for it is its first command:
+// the machine's own bash has its probes before any process runs it.
+func TestTypedAhead(t *testing.T) {
+	path := bashPath(t)
+	l := begin(t)
+	var shells []*shell
+	for range 5 {
+		s := ahead(t, "echo typed ahead\n", path)
+		s.await(first)
+		s.await(first)
+		shells = append(shells, s)
+	}
+	by := l.end()
+	for _, s := range shells {
+		s.want(by, "echo typed ahead")
+	}
+}
+
+// Two containers of one image share the file of their shell through overlays:
+// a command is seen once.
+func TestSharedImage(t *testing.T) {
+	path := bashPath(t)
+	lower := t.TempDir()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(lower, "shell-of-image"), b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l := begin(t)
+	var shells []*shell
+	for range 2 {
+		dir := t.TempDir()
+		for _, d := range []string{"upper", "work", "merged"} {
+			os.Mkdir(filepath.Join(dir, d), 0o755)
+		}
+		merged := filepath.Join(dir, "merged")
+		options := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, dir, dir)
+		if err := unix.Mount("overlay", merged, "overlay", 0, options); err != nil {
+			t.Skipf("no overlays here: %v", err)
+		}
+		t.Cleanup(func() { unix.Unmount(merged, unix.MNT_DETACH) })
+		shells = append(shells, open(t, nil, filepath.Join(merged, "shell-of-image"), "--norc", "--noprofile", "-i"))
+	}
+	for i, s := range shells {
+		s.run(fmt.Sprintf("echo in container %d", i), ": same", ": same")
+	}
+	by := l.end()
+	for i, s := range shells {
+		s.want(by, fmt.Sprintf("echo in container %d", i), ": same", ": same")
+	}
+}
+
+// In a user namespace a user has the name and the number that the namespace
+// gives it.
+func TestUserNamespace(t *testing.T) {
+	l := begin(t)
+	s := open(t, func(c *exec.Cmd) {
+		c.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 77777, HostID: 0, Size: 1}}
+		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 77777, HostID: 0, Size: 1}}
+	}, bashPath(t), "--norc", "--noprofile", "-i")
+	s.run("echo mapped")
+	by := l.end()
+	s.want(by, "echo mapped")
+	if got := by[s.PID()]; len(got) == 1 && (got[0].User != "77777" || got[0].UID != 0) {
+		t.Errorf("%+v", got[0])
+	}
 }

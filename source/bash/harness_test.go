@@ -115,6 +115,17 @@ func open(t *testing.T, change func(*exec.Cmd), name string, args ...string) *sh
 	return s
 }
 
+// ahead is open with text that is typed before the program begins.
+func ahead(t *testing.T, text, name string) *shell {
+	t.Helper()
+	p, err := terminal.StartAfter(exec.Command(name, "--norc", "--noprofile", "-i"), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return &shell{p, t}
+}
+
 func (s *shell) await(prompt string) {
 	s.t.Helper()
 	if _, err := s.Await(prompt); err != nil {

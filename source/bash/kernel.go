@@ -1,8 +1,11 @@
 package bash
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
@@ -78,12 +81,25 @@ func (k *kernel) climbPrograms() probe.Capability {
 	})
 }
 
-// attach puts probes into a file, all or nothing.
+// attach puts probes into a file, all at once: the kernel waits at each for all
+// CPUs, while a new shell is on its way to its first prompt.
 func (k *kernel) attach(path string, points []uprobe.Point) ([]link.Link, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	return uprobe.Attacher{Programs: k.coll.Programs, Multi: k.multi}.Attach(path, points, 0)
+	a := uprobe.Attacher{Programs: k.coll.Programs, Multi: k.multi}
+	links, errs := make([][]link.Link, len(points)), make([]error, len(points))
+	var wait sync.WaitGroup
+	for i, p := range points {
+		wait.Go(func() { links[i], errs[i] = a.Attach(path, []uprobe.Point{p}, 0) })
+	}
+	wait.Wait()
+	all := slices.Concat(links...)
+	if err := errors.Join(errs...); err != nil {
+		uprobe.Detach(all)
+		return nil, err
+	}
+	return all, nil
 }
 
 // learn tells the kernel what a file is.

@@ -57,6 +57,9 @@ func begin(t *testing.T, change func(*config.Config)) *lab {
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root")
 	}
+	if _, err := exec.LookPath("/bin/sh"); err != nil {
+		t.Skip("no /bin/sh: the VM lab packs one with -bin /bin/sh")
+	}
 	cfg := &config.Config{EnabledPlugins: []string{"ebpf-exec"}, Interval: time.Minute,
 		Exec: config.Exec{Redact: []string{"default"}, MaxArgs: 4096}}
 	if change != nil {

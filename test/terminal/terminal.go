@@ -47,7 +47,10 @@ type Program struct {
 
 // Start starts cmd on a new terminal. Its streams and the session are set here,
 // and its environment when it has none.
-func Start(cmd *exec.Cmd) (*Program, error) {
+func Start(cmd *exec.Cmd) (*Program, error) { return StartAfter(cmd, "") }
+
+// StartAfter is Start with text that is typed before.
+func StartAfter(cmd *exec.Cmd, text string) (*Program, error) {
 	p := &Program{Cmd: cmd, written: make(chan struct{}, 1)}
 	tty, err := p.open()
 	if err != nil {
@@ -62,6 +65,9 @@ func Start(cmd *exec.Cmd) (*Program, error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
+	if err := p.Type(text); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start on a terminal: %w", err), p.Close())
 	}
