@@ -79,7 +79,7 @@ func New(cfg *config.Config, o Options, led *ledger.Ledger, log *slog.Logger) (*
 	}
 	s.rows = &rows{
 		redact: redact, stage: s.stage, names: account.New(proc, cmp.Or(cfg.HostRoot, "/")), container: o.Container,
-		session: s.sessions.text, live: map[uint32]*begun{}, containers: map[containerKey]string{},
+		session: s.sessions.text, live: map[uint32]*begun{}, containers: map[containerKey]string{}, runs: s.runs,
 	}
 	if err := s.sessions.seed(); err != nil {
 		log.Warn("sessions that existed before are not all known", "err", err)
@@ -129,6 +129,11 @@ func (s *Source) gauges(led *ledger.Ledger) {
 	for _, name := range []string{"progs", "members", "leaders"} {
 		led.AddGauge(probe.Map{Name: name, Map: s.coll.Maps[name]}.Gauges()...)
 	}
+}
+
+func (s *Source) runs(pid uint32, began uint64) bool {
+	var p bpfProgram
+	return s.coll.Maps["progs"].Lookup(pid, &p) == nil && p.Began == began
 }
 
 // Sessions tells which session a process belongs to. It is usable after Close,

@@ -3,10 +3,12 @@ package exec
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +21,8 @@ import (
 const (
 	// maxLive bounds the programs whose start is remembered for their end.
 	maxLive = 1 << 16
+	// sweepEvery is how often they are gone through when there are too many.
+	sweepEvery = time.Minute
 	// maxContainers bounds the cgroups that are remembered.
 	maxContainers = 4096
 )
@@ -38,13 +42,16 @@ type containerKey struct {
 
 // rows makes records of events. One goroutine uses it.
 type rows struct {
-	redact     *redactor
-	next       atomic.Pointer[redactor]
-	stage      *ledger.Stage
-	names      *account.Names
-	container  func(uint32) (string, bool)
-	session    func(sid uint32, leaderStart uint64) string
-	live       map[uint32]*begun
+	redact    *redactor
+	next      atomic.Pointer[redactor]
+	stage     *ledger.Stage
+	names     *account.Names
+	container func(uint32) (string, bool)
+	session   func(sid uint32, leaderStart uint64) string
+	live      map[uint32]*begun
+	// runs tells whether a program still runs, for those whose end was lost.
+	runs       func(pid uint32, began uint64) bool
+	swept      time.Time
 	containers map[containerKey]string
 }
 
@@ -91,6 +98,10 @@ func (r *rows) start(e *bpfExecEvent, data []byte, c clock) *record.Exec {
 		Exe: path(exe), Cwd: path(cwd), Pid: decimal(e.Tgid), Ppid: decimal(e.Ppid), UID: int64(e.Uid),
 		User: r.names.Name(e.Tgid, account.Place{MountNS: e.Mntns, UserNS: e.Userns, Root: e.RootIno}, e.Uid),
 		TTY:  terminal(e.Tty[:]), ExecID: fmt.Sprintf("%d-%x", e.Tgid, e.Began), ArgsTruncated: e.ArgsLen < e.ArgsAll,
+	}
+	if len(r.live) >= maxLive && time.Since(r.swept) > sweepEvery {
+		r.swept = time.Now()
+		maps.DeleteFunc(r.live, func(pid uint32, b *begun) bool { return !r.runs(pid, b.at) })
 	}
 	if len(r.live) >= maxLive {
 		r.stage.Drop("live_full", 1) // its end will have no more than its number

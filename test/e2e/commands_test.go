@@ -6,12 +6,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"weft/probe"
 	"weft/test/e2e/collector"
 	"weft/test/e2e/fakedatakit"
 	"weft/test/terminal"
@@ -87,6 +90,7 @@ func TestWhichConnections(t *testing.T) {
 	}
 	for _, r := range rows.Where("source", "exec", "event", "start", "exe", curlPath(t)) {
 		equal(t, "session of a program", r.Text("session_id"), session)
+		equal(t, "its terminal", strings.HasPrefix(r.Text("tty"), "pts/"), true)
 		flow := clients.Where("pid", r.Text("pid"))
 		equal(t, "rows of program "+r.Text("cmd"), len(flow), 1)
 	}
@@ -170,6 +174,48 @@ func TestSecretsAreHidden(t *testing.T) {
 		t.Error("a password was printed")
 	}
 	equal(t, "flows without ebpf-net", len(rows.Where("source", "netflow")), 0)
+}
+
+// A program in a container has the container's id, however short it lives.
+func TestContainerOfProgram(t *testing.T) {
+	needs(t)
+	root, err := probe.Cgroup2Root()
+	if err != nil {
+		t.Skip(err)
+	}
+	defer root.Close()
+	id := strings.Repeat("0123456789abcdef", 4)
+	dir := filepath.Join(root.Name(), "docker-"+id+".scope")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(dir)
+	group, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer group.Close()
+	c := start(t, "--enabled", "ebpf-exec", "--interval", "1h")
+	first := exec.Command("/bin/sh", "-c", "read x; /bin/true inside; exit 0")
+	first.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd())}
+	in, err := first.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := strconv.Itoa(first.Process.Pid)
+	c.Await(t, 10*time.Second, func(rs collector.Rows) bool { return len(rs.Where("pid", pid, "event", "start")) == 1 })
+	fmt.Fprintln(in)
+	if err := first.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "outside", exec.Command("/bin/true", "outside").Run(), nil)
+	rows := c.Stop(t)
+	equal(t, "rows of the container", len(rows.Where("container_id", id)), 4)
+	equal(t, "rows inside", len(rows.Where("container_id", id, "cmd", "/bin/true inside")), 2)
+	equal(t, "rows outside", len(rows.Where("container_id", "", "cmd", "/bin/true outside")), 2)
 }
 
 // Without the plugins there is no session in a flow, and no program for it.
