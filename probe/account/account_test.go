@@ -8,7 +8,8 @@ import (
 )
 
 func TestParsePasswd(t *testing.T) {
-	got := parsePasswd(strings.NewReader("root:x:0:0::/:\n# no user\ntoor:x:0:0::/:\nbad:x:y:1:\na:b\nweb:x:33:33::/:\nx\xff:x:4294967295:0::/:"))
+	got := parsePasswd(strings.NewReader("root:x:0:0::/:\n# no user\ntoor:x:0:0::/:\nbad:x:y:1:\na:b\n" +
+		"web:x:33:33::/:\nx\xff:x:4294967295:0::/:"))
 	for uid, want := range map[uint32]string{0: "root", 33: "web", 1<<32 - 1: "x\uFFFD"} {
 		if got[uid] != want {
 			t.Errorf("%d: %q, want %q", uid, got[uid], want)
@@ -22,7 +23,9 @@ func TestParsePasswd(t *testing.T) {
 func TestInside(t *testing.T) {
 	n := New(t.TempDir(), t.TempDir())
 	n.maps[7] = parseMap("         0     100000      65536\n     70000       1000          1\n")
-	for kernel, want := range map[uint32]uint32{100000: 0, 100033: 33, 165535: 65535, 165536: 65534, 1000: 70000, 1001: 65534, 0: 65534} {
+	for kernel, want := range map[uint32]uint32{
+		100000: 0, 100033: 33, 165535: 65535, 165536: 65534, 1000: 70000, 1001: 65534, 0: 65534,
+	} {
 		if got := n.inside(1, 7, kernel); got != want {
 			t.Errorf("%d is %d inside, want %d", kernel, got, want)
 		}

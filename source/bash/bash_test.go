@@ -41,6 +41,19 @@ func TestWhatIsTyped(t *testing.T) {
 	s.typed("this is no command\n")
 	s.await(first)
 	s.run("echo after")
+	s.typed("read -e -p @asks@ answer\n")
+	s.await("@asks@") // as it was typed
+	s.await("@asks@")
+	s.typed("\x03") // and it is interrupted
+	s.await(first)
+	s.enter("for i in 1; do", more)
+	s.typed("\x03")
+	s.await(first)
+	s.run("echo still seen")
+	s.typed("exit 3\n")
+	if err := s.Cmd.Wait(); err == nil {
+		t.Error("bash ended with 0")
+	}
 	old.run("echo of the old one", "!!")
 	by := l.end()
 	s.want(by, "echo one", "echo naïve 日本 🎉", "echo 'a  b'", "for i in 1 2; do\n  echo $i\ndone",
@@ -48,7 +61,7 @@ func TestWhatIsTyped(t *testing.T) {
 		`echo "not expanded" '!!'`, "if\n)",
 		"set +o history", "echo without history", "echo !!", "set -o history",
 		"HISTCONTROL=ignorespace:ignoredups", " echo behind a space", "echo twice", "echo twice",
-		"read -e answer", "echo after")
+		"read -e answer", "echo after", "read -e -p @asks@ answer", "for i in 1; do", "echo still seen", "exit 3")
 	old.want(by, "echo of the old one", "echo of the old one")
 }
 
