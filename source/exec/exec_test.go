@@ -350,3 +350,29 @@ func TestSessions(t *testing.T) {
 		t.Errorf("%d programs of the orphan are of its session, want 1", trues)
 	}
 }
+
+// SIGHUP turns records off and on, and changes what is hidden; sessions stay known.
+func TestReload(t *testing.T) {
+	l := begin(t, nil)
+	cfg := config.Config{EnabledPlugins: []string{"ebpf-bash"}, Exec: config.Exec{Redact: []string{"plum"}}}
+	if err := l.source.Reload(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	off, _ := run(t, program("exit", "off", "0"))
+	cfg.EnabledPlugins = []string{"ebpf-exec"}
+	if err := l.source.Reload(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	on, _ := run(t, program("exit", "a plum", "0"))
+	cfg.Exec.Redact = []string{"("}
+	if err := l.source.Reload(&cfg); err == nil {
+		t.Error("a bad expression was taken")
+	}
+	rows := l.end()
+	if n := len(rowsOf(rows, off, "start")) + len(rowsOf(rows, off, "exit")); n != 0 {
+		t.Errorf("%d rows while records were off", n)
+	}
+	if got := rowsOf(rows, on, "exit"); len(got) != 1 || got[0].Cmd != "'a ***' 0" {
+		t.Errorf("%+v", got)
+	}
+}
