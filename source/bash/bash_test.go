@@ -185,6 +185,43 @@ func TestTypedAhead(t *testing.T) {
 	}
 }
 
+// A bash that ends in another program, as bash -c does, is still one to those
+// that come after it.
+func TestShellThatBecomesAnother(t *testing.T) {
+	path := bashPath(t)
+	copied := filepath.Join(t.TempDir(), "bash")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(copied, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l := begin(t)
+	for range 20 {
+		for _, shell := range []string{path, copied} {
+			if out, err := exec.Command(shell, "-c", "exec /proc/self/exe --version").CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			// The test binary, which is no shell, lists its tests.
+			exe, _ := os.Executable()
+			if err := exec.Command(shell, "-c", "exec "+exe+" -test.list none").Run(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var shells []*shell
+	for _, name := range []string{path, copied} {
+		s := open(t, nil, name, "--norc", "--noprofile", "-i")
+		s.run("echo seen")
+		shells = append(shells, s)
+	}
+	by := l.end()
+	for _, s := range shells {
+		s.want(by, "echo seen")
+	}
+}
+
 // Two containers of one image share the file of their shell through overlays:
 // a command is seen once.
 func TestSharedImage(t *testing.T) {

@@ -124,9 +124,7 @@ func (b *builds) forgetPlain() {
 // begun takes a process that began a program whose file the kernel does not
 // know, or that loads its readline from a library.
 func (b *builds) begun(pid uint32, key bpfFileKey) {
-	if f := b.lookAt(pid); f != nil {
-		b.tell(key, f)
-	}
+	b.tell(key, b.lookAt(pid))
 }
 
 // lookAt probes what a process runs or will load; it returns its program.
@@ -166,21 +164,26 @@ func (b *builds) lookAtLibraries(pid uint32, dir string) {
 	}
 }
 
-// tell lets the kernel know what a program is.
-func (b *builds) tell(key bpfFileKey, f *build) {
+// tell lets the kernel know what a program is. It is false when the process has
+// gone, or has begun another program meanwhile: bash -c ends in one. The size
+// tells, since overlays show other inode numbers than the kernel has.
+func (b *builds) tell(key bpfFileKey, f *build) bool {
+	if f == nil || f.size != int64(key.Size) {
+		return false
+	}
 	if err := b.k.learn(key, f.info); err != nil {
 		b.log.Error("bash", "err", fmt.Errorf("remember a program: %w", err))
 	}
+	return true
 }
 
 // isShell decides on the program of a line that the kernel does not know yet.
 // One that has gone is taken at its name.
 func (b *builds) isShell(e *bpfBashEvent) bool {
 	f := b.lookAt(e.Tgid)
-	if f == nil {
+	if !b.tell(e.File, f) {
 		return isBash(comm(e.Comm[:]))
 	}
-	b.tell(e.File, f)
 	return f.shell
 }
 
