@@ -142,7 +142,8 @@ func fixed(old, cfg *config.Config) []string {
 		"max_sockets": old.Netflow.MaxSockets != cfg.Netflow.MaxSockets,
 		"max_flows":   old.Netflow.MaxFlows != cfg.Netflow.MaxFlows,
 		"l7_max_path": old.L7.MaxPath != cfg.L7.MaxPath, "l7_max_conns": old.L7.MaxConns != cfg.L7.MaxConns,
-		"l7_ring_size": old.L7.RingSize != cfg.L7.RingSize,
+		"l7_ring_size":  old.L7.RingSize != cfg.L7.RingSize,
+		"exec_max_args": old.Exec.MaxArgs != cfg.Exec.MaxArgs,
 	} {
 		if changed {
 			keys = append(keys, key)

@@ -5,11 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"weft/config"
 	"weft/enrich/domain"
 	"weft/ledger"
 	"weft/probe"
+	"weft/source/exec"
 )
 
 // Doctor opens every door that `weft run` would open with this configuration,
@@ -19,7 +21,7 @@ func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
 	var all []probe.Capability
 	d := deps{
 		cfg: cfg, led: ledger.New(), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		domains: domain.New(domain.Options{}), built: map[string]collector{},
+		domains: domain.New(domain.Options{}), sessions: &atomic.Pointer[exec.Sessions]{}, built: map[string]collector{},
 	}
 	for _, p := range parts() {
 		if !p.wanted(cfg) {

@@ -3,9 +3,11 @@ package agent
 import (
 	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"weft/config"
 	"weft/enrich/domain"
+	"weft/enrich/selection"
 	"weft/ledger"
 	"weft/probe"
 	"weft/protocol"
@@ -13,7 +15,9 @@ import (
 	"weft/protocol/http1"
 	"weft/protocol/http2"
 	"weft/source"
+	"weft/source/bash"
 	"weft/source/conn"
+	"weft/source/exec"
 )
 
 // collector is a source that tells which doors it uses.
@@ -29,6 +33,8 @@ type deps struct {
 	led     *ledger.Ledger
 	log     *slog.Logger
 	domains *domain.Cache
+	// sessions is where the pipeline finds what ties flows to commands.
+	sessions *atomic.Pointer[exec.Sessions]
 	// built are the parts before this one in the list that run.
 	built map[string]collector
 }
@@ -50,11 +56,31 @@ func parts() []part {
 			build: func(d deps) (collector, error) { return conn.New(d.cfg, d.led, d.log) },
 		},
 		{name: "l7", capability: "httpflow, dnsflow", wanted: wantsL7, build: newExchanges},
+		{name: "exec", capability: "programs", wanted: wantsSessions, build: newPrograms},
+		{name: "bash", capability: "readline", wanted: plugin("ebpf-bash"), build: newShells},
 	}
 }
 
 func wantsL7(c *config.Config) bool {
 	return plugin("ebpf-net")(c) && (c.L7.DNS || len(c.L7.Enabled) > 0)
+}
+
+// wantsSessions: bash records carry the session too.
+func wantsSessions(c *config.Config) bool { return plugin("ebpf-exec")(c) || plugin("ebpf-bash")(c) }
+
+func newPrograms(d deps) (collector, error) {
+	s, err := exec.New(d.cfg, exec.Options{Container: func(pid uint32) (string, bool) {
+		return selection.Container(d.cfg.HostProc, pid)
+	}}, d.led, d.log)
+	if err != nil {
+		return nil, err
+	}
+	d.sessions.Store(s.Sessions())
+	return s, nil
+}
+
+func newShells(d deps) (collector, error) {
+	return bash.New(d.cfg, bash.Options{Session: d.sessions.Load().Of}, d.led, d.log)
 }
 
 func plugin(name string) func(*config.Config) bool {
@@ -65,7 +91,7 @@ func plugin(name string) func(*config.Config) bool {
 func notBuilt(c *config.Config) []string {
 	var missing []string
 	for _, name := range c.EnabledPlugins {
-		if name != "ebpf-net" {
+		if !slices.Contains([]string{"ebpf-net", "ebpf-bash", "ebpf-exec"}, name) {
 			missing = append(missing, name)
 		}
 	}

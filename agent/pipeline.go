@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"weft/enrich/process"
 	"weft/ledger"
 	"weft/record"
+	"weft/source/exec"
 )
 
 // batches is how many batches may wait between the sources and the pipeline.
@@ -36,6 +38,7 @@ type pipeline struct {
 	names    *process.Namer
 	local    *localip.Resolver
 	domains  *domain.Cache
+	sessions atomic.Pointer[exec.Sessions] // nil without ebpf-bash and ebpf-exec
 	netnsDev uint64
 	flat     *record.Flattener
 	global   []record.Tag
@@ -124,6 +127,7 @@ func (p *pipeline) enrich(r record.Record) {
 		}
 	}
 	names.DstDomain = p.domains.Domain(k.NetNS, k.PID, k.Dst, time.Now().UnixNano())
+	names.SessionID = p.sessions.Load().Of(k.PID)
 	f.Fill(p.netnsDev)
 }
 
@@ -133,6 +137,9 @@ func (p *pipeline) reload(cfg *config.Config) error {
 	p.between(func() {
 		p.global = globalTags(cfg)
 		p.domains.SetFloor(domainFloor(cfg))
+		if !wantsSessions(cfg) {
+			p.sessions.Store(nil)
+		}
 		result <- p.outs.reload(cfg)
 	})
 	return <-result

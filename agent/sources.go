@@ -68,7 +68,10 @@ func (a *Agent) startSources() error {
 }
 
 func (a *Agent) deps() deps {
-	d := deps{cfg: a.cfg, led: a.ledger, log: a.log, domains: a.pipe.domains, built: map[string]collector{}}
+	d := deps{
+		cfg: a.cfg, led: a.ledger, log: a.log, domains: a.pipe.domains, sessions: &a.pipe.sessions,
+		built: map[string]collector{},
+	}
 	for name, r := range a.sources {
 		d.built[name] = r.source
 	}

@@ -74,22 +74,26 @@ func ruleKinds() []string { return []string{"name", "env", "path", "container", 
 
 // rules takes a list of rules that select processes.
 func rules(at func(*Config) *[]string) binding {
-	b := binding{typ: "list", kinds: listKinds()}
-	b.allowed = "a list of rules kind:pattern; kinds: " + strings.Join(ruleKinds(), ", ")
+	return checked(at, "a list of rules kind:pattern; kinds: "+strings.Join(ruleKinds(), ", "), parseRule)
+}
+
+// checked takes a list of items that check may rewrite, or find wrong.
+func checked(at func(*Config) *[]string, allowed string, check func(string) (item, wrong string)) binding {
+	b := binding{typ: "list", kinds: listKinds(), allowed: allowed}
 	b.parse = func(c *Config, v raw) (faults []fault) {
 		if v.isText() {
 			v.items = splitList(v.text)
 		}
 		list := []string{}
 		for _, it := range v.items {
-			rule, wrong := stringItem(it, nil)
+			item, wrong := stringItem(it, nil)
 			if wrong == "" {
-				rule, wrong = parseRule(rule)
+				item, wrong = check(item)
 			}
 			if wrong != "" {
 				faults = append(faults, fault{line: it.line, text: wrong})
 			}
-			list = append(list, rule)
+			list = append(list, item)
 		}
 		if faults == nil {
 			*at(c) = list

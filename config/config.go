@@ -30,7 +30,7 @@ type Config struct {
 	Service string
 	// Tags are the user's global tags, from [inputs.ebpf.tags] and --tags.
 	Tags map[string]string
-	// EnabledPlugins: ebpf-net, ebpf-bash, ebpf-conntrack, ebpf-trace, bpf-netlog.
+	// EnabledPlugins: ebpf-net, ebpf-bash, ebpf-exec, ebpf-conntrack, ebpf-trace, bpf-netlog.
 	EnabledPlugins []string
 
 	// Sinks names the active sinks: stdout, screen, datakit. Load never leaves it empty.
@@ -53,6 +53,7 @@ type Config struct {
 
 	Netflow Netflow
 	L7      L7
+	Exec    Exec
 	Netlog  Netlog
 	Trace   Trace
 	K8s     K8s
@@ -126,6 +127,14 @@ type L7 struct {
 	// rule of ProcessDeny names is left out, and so is one that no rule of
 	// ProcessAllow names, unless that list is empty.
 	ProcessAllow, ProcessDeny []string
+}
+
+// Exec configures the command audit, ebpf-exec.
+type Exec struct {
+	// Redact are expressions of what is hidden; "default" stands for the built-in ones.
+	Redact []string
+	// MaxArgs is how many bytes of a program's arguments are kept.
+	MaxArgs int
 }
 
 // Netlog configures bpf-netlog.

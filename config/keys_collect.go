@@ -2,7 +2,7 @@ package config
 
 // pluginNames, l7Names and protoNames are the closed lists of the reference.
 func pluginNames() []string {
-	return []string{"ebpf-net", "ebpf-bash", "ebpf-conntrack", "ebpf-trace", "bpf-netlog"}
+	return []string{"ebpf-net", "ebpf-bash", "ebpf-exec", "ebpf-conntrack", "ebpf-trace", "bpf-netlog"}
 }
 
 func l7Names() []string { return []string{"httpflow", "httpflow-tls"} }
@@ -20,6 +20,7 @@ func pluginKeys() []Key {
 			Help: "All plugins:\n" +
 				"- \"ebpf-net\":       L4 (netflow) and L7 (httpflow, dnsflow) flows\n" +
 				"- \"ebpf-bash\":      commands typed into bash\n" +
+				"- \"ebpf-exec\":      every program that is started, and how it ended\n" +
 				"- \"ebpf-conntrack\": adds the tags dst_nat_ip and dst_nat_port to the flows\n" +
 				"- \"ebpf-trace\":     spans of requests, for the linker at trace_server\n" +
 				"- \"bpf-netlog\":     packet-level L4 and L7 logs, netflow and httpflow without eBPF\n" +

@@ -50,7 +50,8 @@ type Key struct {
 func keys() []Key {
 	var all []Key
 	for _, group := range [][]Key{
-		processKeys(), limitKeys(), k8sKeys(), pluginKeys(), flowKeys(), l7Keys(), netlogKeys(), traceKeys(), outputKeys(),
+		processKeys(), limitKeys(), k8sKeys(), pluginKeys(), flowKeys(), l7Keys(), execKeys(), netlogKeys(),
+		traceKeys(), outputKeys(),
 	} {
 		for _, k := range group {
 			k.Block = blockEBPF

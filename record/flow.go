@@ -71,7 +71,7 @@ type FlowKey struct {
 func (k *FlowKey) Key() *FlowKey { return k }
 
 // Identity is the tags that every record of a flow has. ProcessName, DstDomain,
-// DstNATIP and DstNATPort are set by enrichers, the rest by Fill.
+// DstNATIP, DstNATPort and SessionID are set by enrichers, the rest by Fill.
 type Identity struct {
 	Source       string `tag:"source" help:"Fixed value: the name of the measurement."`
 	SrcIP        string `tag:"src_ip" help:"Source (local) IP."`
@@ -97,6 +97,7 @@ type Identity struct {
 	ServerPort   string `tag:"server_port" help:"Port of the end that was connected to."`
 	ServerIPType string `tag:"server_ip_type" help:"IP type of the end that was connected to."`
 	ServerDomain string `tag:"server_domain" help:"Domain of the server when the server is the remote end; empty when unknown."`
+	SessionID    string `tag:"session_id" omit:"empty" new:"weft" help:"Session of the process, as bash and exec records carry it; with ebpf-bash or ebpf-exec only, and left out for processes without one."`
 }
 
 // Names returns the tags that enrichers set; records embed them.

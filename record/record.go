@@ -42,5 +42,5 @@ type Category struct {
 // Prototypes lists one empty value of every measurement, in the order of
 // docs/records.md. Encoders' golden tests and the documentation range over it.
 func Prototypes() []Record {
-	return []Record{&Netflow{}, &Httpflow{}, &Dnsflow{}, &Tlsflow{}}
+	return []Record{&Netflow{}, &Httpflow{}, &Dnsflow{}, &Tlsflow{}, &Bash{}, &Exec{}}
 }

@@ -1,7 +1,11 @@
 package selection
 
 import (
+	"cmp"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +20,21 @@ var (
 	// machine is a part with a name given to systemd-machined.
 	machine = regexp.MustCompile(`^(?:machine-|systemd-nspawn@)(.+)\.(?:scope|service)$`)
 )
+
+// Container is the id of the container that a process is in, or its name where
+// the cgroup has only that; "" for none. It is false when the process has gone.
+func Container(proc string, pid uint32) (string, bool) {
+	b, err := os.ReadFile(filepath.Join(proc, strconv.FormatUint(uint64(pid), 10), "cgroup"))
+	if err != nil || len(b) == 0 {
+		return "", false
+	}
+	for _, path := range cgroupPaths(string(b)) {
+		if c := containerOf(path); c != (container{}) {
+			return cmp.Or(c.id, c.name), true
+		}
+	}
+	return "", true
+}
 
 // cgroupPaths are the third column of /proc/PID/cgroup.
 func cgroupPaths(text string) []string {

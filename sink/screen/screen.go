@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"weft/ledger"
 	"weft/record"
@@ -66,11 +68,14 @@ func (s *Sink) line(p *record.Point, what string) {
 	}
 	s.lines++
 	at := time.Unix(0, p.Time).Format("15:04:05")
-	kind := tag(p, "transport")
+	kind, name, pid := tag(p, "transport"), tag(p, "process_name"), tag(p, "pid")
 	if p.Name != "netflow" {
 		kind = strings.TrimSuffix(p.Name, "flow")
 	}
-	fmt.Fprintf(&s.buf, layout, at, tag(p, "process_name"), tag(p, "pid"), kind, what)
+	if p.Category.Kind == "logging" {
+		name, pid = plain(shownName(p)), text(p, "pid")
+	}
+	fmt.Fprintf(&s.buf, layout, at, name, pid, kind, what)
 }
 
 // describe is what a line says of a point; "" when it has no line.
@@ -95,9 +100,40 @@ func describe(p *record.Point) string {
 	case "tlsflow":
 		return fmt.Sprintf("%s  %d × %s  TLS %s %s", ends(p), field(p, "count"), text(p, "sni"), text(p, "tls_version"),
 			text(p, "alpn"))
+	case "bash":
+		return plain(text(p, "user") + " $ " + text(p, "cmd"))
+	case "exec":
+		return plain(program(p))
 	default:
 		return ""
 	}
+}
+
+// shownName is the name of the program that a record is about.
+func shownName(p *record.Point) string {
+	if exe := text(p, "exe"); exe != "" {
+		return filepath.Base(exe)
+	}
+	return p.Name
+}
+
+// program is who did what, and how it ended.
+func program(p *record.Point) string {
+	out := text(p, "user") + "  " + tag(p, "event") + "  " + text(p, "cmd")
+	if tag(p, "event") == "exit" {
+		out += fmt.Sprintf("  → %d  %s", field(p, "exit_code"), time.Duration(field(p, "duration")).Round(time.Microsecond))
+	}
+	return out
+}
+
+// plain keeps what commands hold from the terminal: newlines and escapes.
+func plain(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, s)
 }
 
 // lasting is the mean latency.

@@ -126,3 +126,36 @@ func TestLinesOfExchanges(t *testing.T) {
 		out.Reset()
 	}
 }
+
+// A command cannot write to the terminal of who watches.
+func TestCommands(t *testing.T) {
+	f, err := record.NewFlattener()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch []record.Point
+	for _, r := range []record.Record{
+		&record.Bash{Pid: "7", User: "alice", Cmd: "for i in 1; do\n\x1b[2J done"},
+		&record.Exec{Event: "exit", Pid: "8", User: "bob", Cmd: "ls -l", Exe: "/bin/ls", ExecEnd: &record.ExecEnd{
+			Duration: 1_500_000, ExecStatus: &record.ExecStatus{ExitCode: 2},
+		}},
+	} {
+		var p record.Point
+		if !f.Flatten(r, &p) {
+			t.Fatalf("%T does not flatten", r)
+		}
+		batch = append(batch, p)
+	}
+	var out bytes.Buffer
+	if err := New(&out, ledger.New().Stage("s")).Write(context.Background(), batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"  bash                  7  bash alice $ for i in 1; do  [2J done\n",
+		"  ls                    8  exec bob  exit  ls -l  → 2  1.5ms\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("want %q in\n%s", want, out.String())
+		}
+	}
+}

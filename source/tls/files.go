@@ -1,13 +1,14 @@
 package tls
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/cilium/ebpf/link"
+
+	"weft/probe/executable"
+	"weft/probe/uprobe"
 )
 
 // keepUnused is how long probes stay in a file that no process maps: the next
@@ -17,13 +18,9 @@ const keepUnused = 5 * time.Minute
 // maxFiles bounds the files that are remembered; most are libraries without TLS.
 const maxFiles = 1 << 16
 
-// fileID names a file whatever its path is: containers share files, and an
-// upgraded library has the path of the one that still runs.
-type fileID struct{ dev, ino uint64 }
-
 // file is a program or library that was looked into.
 type file struct {
-	id    fileID
+	id    executable.ID
 	size  int64
 	mtime time.Time
 	plan  *plan
@@ -49,34 +46,22 @@ func (f *file) reason() string {
 // files holds every file once.
 type files struct {
 	k    *kernel
-	all  map[fileID]*file
-	self fileID // the collector is never probed
+	all  map[executable.ID]*file
+	self executable.ID // the collector is never probed
 }
 
 func newFiles(k *kernel) *files {
-	fs := &files{k: k, all: map[fileID]*file{}}
-	if id, _, err := identify("/proc/self/exe"); err == nil {
+	fs := &files{k: k, all: map[executable.ID]*file{}}
+	if id, _, err := executable.Identify("/proc/self/exe"); err == nil {
 		fs.self = id
 	}
 	return fs
 }
 
-func identify(path string) (fileID, os.FileInfo, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileID{}, nil, err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.Mode().IsRegular() {
-		return fileID{}, nil, fmt.Errorf("%s is no regular file", path)
-	}
-	return fileID{uint64(st.Dev), st.Ino}, info, nil
-}
-
 // get returns the file at a path, looked into once. It is nil for one that is
 // not there any more.
 func (fs *files) get(path string, exe bool) *file {
-	id, info, err := identify(path)
+	id, info, err := executable.Identify(path)
 	if err != nil {
 		return nil
 	}
@@ -85,7 +70,7 @@ func (fs *files) get(path string, exe bool) *file {
 		return f
 	}
 	if f != nil { // written over: the probes may stand in the wrong places
-		closeLinks(f.links)
+		uprobe.Detach(f.links)
 	}
 	if len(fs.all) >= maxFiles {
 		fs.forgetUnused()
@@ -145,7 +130,7 @@ func (fs *files) detachUnused(now time.Time) {
 		if f.resident || len(f.users) > 0 || now.Sub(f.idle) < keepUnused {
 			continue
 		}
-		closeLinks(f.links)
+		uprobe.Detach(f.links)
 		delete(fs.all, id)
 	}
 }
@@ -174,5 +159,5 @@ func (fs *files) close() {
 	for _, f := range fs.all {
 		all = append(all, f.links...)
 	}
-	closeLinks(all)
+	uprobe.Detach(all)
 }

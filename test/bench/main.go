@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"weft/test/bench/commands"
 )
 
 // The collector runs without httpflow, or as it is by default. It keeps client ports below those that
@@ -36,6 +38,9 @@ const (
 	defaultFull    = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
 		` --ephemeral-port 32768 --interval 1s`
 	defaultIdle = defaultBase + ` --interval 60s`
+	// What was typed and started is told of at once; there are no intervals.
+	defaultAudit = `bin/weft run --sink stdout --listen off --state-dir "$BENCH_DIR"` +
+		` --enabled ebpf-bash,ebpf-exec --interval 60s`
 )
 
 // bench is one invocation.
@@ -43,6 +48,7 @@ type bench struct {
 	lab                  *lab
 	command, idleCommand string
 	fullCommand          string
+	auditCommand         string
 	names                []string
 	reps                 int
 	duration             time.Duration
@@ -65,6 +71,7 @@ func parse(args []string) (*bench, error) {
 	f.StringVar(&b.command, "cmd", defaultCommand, "the collector, a shell command; it may use $BENCH_DIR")
 	f.StringVar(&b.fullCommand, "full-cmd", defaultFull, "the collector for http_*_l7, dns and h2")
 	f.StringVar(&b.idleCommand, "idle-cmd", defaultIdle, "the collector for idle50k")
+	f.StringVar(&b.auditCommand, "audit-cmd", defaultAudit, "the collector for exec and bash")
 	f.IntVar(&b.reps, "reps", 2, "repetitions of A B B A; 0 leaves the paired runs out")
 	f.DurationVar(&b.duration, "duration", 4*time.Second, "length of a paired run")
 	f.DurationVar(&b.accountTime, "account", 8*time.Second, "length of an accounting run that has no number")
@@ -111,7 +118,7 @@ func allNames() []string {
 	for _, w := range workloads() {
 		names = append(names, w.name)
 	}
-	return append(names, idleName)
+	return append(append(names, commands.Names()...), idleName)
 }
 
 func (b *bench) collector() *collector { return &collector{command: b.command, settle: b.settle} }
@@ -165,9 +172,32 @@ func run(ctx context.Context, args []string) (err error) {
 	return r.verdict()
 }
 
+// wantsFlows: not only commands are measured.
+func (b *bench) wantsFlows() bool {
+	return slices.ContainsFunc(b.names, func(n string) bool { return !slices.Contains(commands.Names(), n) })
+}
+
+// audit is the collector as package commands sees it.
+type audit struct {
+	b *bench
+	*collector
+}
+
+// Start implements commands.Collector.
+func (a *audit) Start(ctx context.Context) error {
+	a.collector = &collector{command: a.b.auditCommand, settle: a.b.settle}
+	return a.start(ctx, a.b.lab)
+}
+
+// CPU implements commands.Collector.
+func (a *audit) CPU() float64 { return a.cpu() }
+
+// Stop implements commands.Collector.
+func (a *audit) Stop() (string, error) { return a.path, a.stop() }
+
 // fill runs everything that was asked for.
 func (b *bench) fill(ctx context.Context, r *report) error {
-	if b.compare {
+	if b.compare && b.wantsFlows() {
 		took, err := b.firstRecord(ctx)
 		if err != nil {
 			return fmt.Errorf("waiting for the first record: %w", err)
@@ -181,6 +211,16 @@ func (b *bench) fill(ctx context.Context, r *report) error {
 		if err := b.workload(ctx, w, r); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
+	}
+	for _, name := range commands.Names() {
+		if !slices.Contains(b.names, name) {
+			continue
+		}
+		result, err := commands.Run(ctx, name, &audit{b: b}, b.reps)
+		if err != nil {
+			return err
+		}
+		r.Commands = append(r.Commands, result)
 	}
 	if !slices.Contains(b.names, idleName) {
 		return nil

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"weft/test/bench/commands"
 )
 
 // report is everything one invocation found.
@@ -20,6 +22,8 @@ type report struct {
 	FirstRecord float64          `json:"first_record_s"`
 	Workloads   []workloadResult `json:"workloads"`
 	Idle        []idleResult     `json:"idle"`
+
+	Commands []commands.Result `json:"commands,omitempty"`
 }
 
 // workloadResult is one workload's.
@@ -60,6 +64,9 @@ func (r *report) verdict() error {
 	for _, w := range r.Workloads {
 		complain(w.Name, w.Account.LoadError, w.Account.Compared)
 	}
+	for _, c := range r.Commands {
+		errs = append(errs, c.Verdict())
+	}
 	for _, i := range r.Idle {
 		complain(idleName+" "+i.Order, "", i.Compared)
 	}
@@ -82,6 +89,7 @@ func (r *report) markdown() string {
 	r.programTable(&b)
 	r.countTable(&b)
 	r.idleTable(&b)
+	b.WriteString(commands.Table(r.Commands))
 	return b.String()
 }
 

@@ -1,5 +1,5 @@
 
-¹
+Ó
 dnsflow
 sourceZvalue-18@
 src_ipZvalue-19@
@@ -26,15 +26,17 @@ dst_nat_ipZvalue-32@
 	server_ipZvalue-38@
 server_portZvalue-39@
 server_ip_typeZvalue-40@
-server_domainZvalue-41@
+server_domainZvalue-41@
+
+session_idZvalue-42@
 hostZhÃ¶st a@
 serviceZebpf@
 rcode€€À
 queryZvalue-14
 qtypeZvalue-15
-latency€€€
-latency_max€€À
-count€€€
-answers€€À
-retries€€€
-truncated_responses€€À•š—ìãŸçË
+latency€€À
+latency_max€€€
+count€€À
+answers€€€
+retries€€À
+truncated_responses€€€•š—ìãŸçË

@@ -1,5 +1,5 @@
 
-Ë
+å
 httpflow
 sourceZvalue-23@
 src_ipZvalue-24@
@@ -26,7 +26,9 @@ dst_nat_ipZvalue-37@
 	server_ipZvalue-43@
 server_portZvalue-44@
 server_ip_typeZvalue-45@
-server_domainZvalue-46@
+server_domainZvalue-46@
+
+session_idZvalue-47@
 hostZhÃ¶st a@
 serviceZebpf@
 methodZvalue-13
@@ -35,14 +37,14 @@ dst_nat_ipZvalue-37@
 status_code€€€
 	truncated(
 tls(
-grpc_serviceZvalue-48
-grpc_status_code€€À
-latency€€€
-latency_max€€À
-duration€€€
-count€€À
+grpc_serviceZvalue-49
+grpc_status_code€€€
+latency€€À
+latency_max€€€
+duration€€À
+count€€€
 
-bytes_read€€€
-bytes_written€€À
-client_sent€€€
-server_sent€€À•š—ìãŸçË
+bytes_read€€À
+bytes_written€€€
+client_sent€€À
+server_sent€€€•š—ìãŸçË

@@ -1,5 +1,5 @@
 
-À
+Ú
 netflow
 sourceZvalue-14@
 src_ipZvalue-15@
@@ -26,23 +26,25 @@ dst_nat_ipZvalue-28@
 	server_ipZvalue-34@
 server_portZvalue-35@
 server_ip_typeZvalue-36@
-server_domainZvalue-37@
-connect_errorZvalue-38@
+server_domainZvalue-37@
+
+session_idZvalue-38@
+connect_errorZvalue-39@
 hostZhÃ¶st a@
 serviceZebpf@
 
-bytes_read€€À
-bytes_written€€€
-packets_read€€À
-packets_written€€€
-client_sent€€À
-server_sent€€€
-retransmits€€€
+bytes_read€€€
+bytes_written€€À
+packets_read€€€
+packets_written€€À
+client_sent€€€
+server_sent€€À
+retransmits€€À
 
-rtt€€À
-rtt_var€€€
-tcp_established€€À
+rtt€€€
+rtt_var€€À
+tcp_established€€€
 
-tcp_closed€€€
-tcp_connect_failed€€À
-connect_latency€€€•š—ìãŸçË
+tcp_closed€€À
+tcp_connect_failed€€€
+connect_latency€€À•š—ìãŸçË

@@ -1,5 +1,5 @@
 
-õ
+
 tlsflow
 sourceZvalue-19@
 src_ipZvalue-20@
@@ -26,11 +26,13 @@ dst_nat_ipZvalue-33@
 	server_ipZvalue-39@
 server_portZvalue-40@
 server_ip_typeZvalue-41@
-server_domainZvalue-42@
+server_domainZvalue-42@
+
+session_idZvalue-43@
 hostZhÃ¶st a@
 serviceZebpf@
 sniZvalue-13
 alpnZvalue-14
 tls_versionZvalue-15
 cipherZvalue-16
-count€€À•š—ìãŸçË
+count€€€•š—ìãŸçË

@@ -1,4 +1,4 @@
-package tls
+package executable
 
 import (
 	"debug/elf"
@@ -17,16 +17,16 @@ const maxTails = 32
 // runs, so its return cannot be seen.
 var errUnknownEnd = errors.New("it ends in a jump to a computed address")
 
-// errNoReturn: the function only jumps to another file's.
-var errNoReturn = errors.New("it never returns by itself")
+// ErrNoReturn says that the function only jumps to another file's.
+var ErrNoReturn = errors.New("it never returns by itself")
 
-// returns lists the addresses of all instructions by which a function returns:
+// Returns lists the addresses of all instructions by which a function returns:
 // its own, and those of code that it jumps to instead of calling (tail calls,
 // parts that the compiler moved away). It fails when the code is not
 // understood: a probe inside an instruction would break the program.
-func (m *image) returns(f function) ([]uint64, error) {
+func (m *Image) Returns(f Function) ([]uint64, error) {
 	var rets []uint64
-	todo, seen := []function{f}, map[uint64]bool{f.addr: true}
+	todo, seen := []Function{f}, map[uint64]bool{f.Addr: true}
 	for len(todo) > 0 {
 		f := todo[0]
 		todo = todo[1:]
@@ -43,31 +43,31 @@ func (m *image) returns(f function) ([]uint64, error) {
 			if err != nil {
 				return nil, fmt.Errorf("a jump out of the function: %w", err)
 			}
-			if seen[next.addr] {
+			if seen[next.Addr] {
 				continue
 			}
 			if len(seen) == maxTails {
 				return nil, errors.New("it jumps to too many other functions")
 			}
-			seen[next.addr] = true
+			seen[next.Addr] = true
 			todo = append(todo, next)
 		}
 	}
 	if len(rets) == 0 {
-		return nil, errNoReturn
+		return nil, ErrNoReturn
 	}
 	slices.Sort(rets)
 	return slices.Compact(rets), nil
 }
 
 // scan decodes one function: where it returns, and where it jumps to outside.
-func (m *image) scan(f function) (rets, out []uint64, err error) {
-	if f.size == 0 || f.size > maxFunction {
-		if f, err = m.extent(f.addr); err != nil {
+func (m *Image) scan(f Function) (rets, out []uint64, err error) {
+	if f.Size == 0 || f.Size > maxFunction {
+		if f, err = m.extent(f.Addr); err != nil {
 			return nil, nil, err
 		}
 	}
-	code, err := m.code(f.addr, f.size)
+	code, err := m.code(f.Addr, f.Size)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,19 +79,19 @@ func (m *image) scan(f function) (rets, out []uint64, err error) {
 	}
 	var last instruction
 	for i := uint64(0); i < uint64(len(code)); {
-		in, err := decode(code[i:], f.addr+i)
+		in, err := decode(code[i:], f.Addr+i)
 		if err != nil {
-			return nil, nil, fmt.Errorf("decode the instruction at %#x: %w", f.addr+i, err)
+			return nil, nil, fmt.Errorf("decode the instruction at %#x: %w", f.Addr+i, err)
 		}
 		if in.returns {
-			rets = append(rets, f.addr+i)
+			rets = append(rets, f.Addr+i)
 		}
-		if in.jumps && in.target-f.addr >= f.size {
+		if in.jumps && in.target-f.Addr >= f.Size {
 			out = append(out, in.target)
 		}
 		// Behind an addition stands the jump of a switch, which stays inside.
 		if in.computed && !last.adds {
-			return nil, nil, fmt.Errorf("%w at %#x", errUnknownEnd, f.addr+i)
+			return nil, nil, fmt.Errorf("%w at %#x", errUnknownEnd, f.Addr+i)
 		}
 		last = in
 		i += uint64(in.size)
