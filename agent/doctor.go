@@ -8,6 +8,7 @@ import (
 
 	"weft/config"
 	"weft/enrich/domain"
+	"weft/enrich/localip"
 	"weft/ledger"
 	"weft/probe"
 )
@@ -19,8 +20,9 @@ func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
 	var all []probe.Capability
 	d := deps{
 		cfg: cfg, led: ledger.New(), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		domains: domain.New(domain.Options{}), built: map[string]collector{},
+		domains: domain.New(domain.Options{}), local: localip.New(cfg.HostProc), built: map[string]collector{},
 	}
+	defer d.local.Close()
 	for _, p := range parts() {
 		if !p.wanted(cfg) {
 			continue

@@ -6,6 +6,7 @@ import (
 
 	"weft/config"
 	"weft/enrich/domain"
+	"weft/enrich/localip"
 	"weft/ledger"
 	"weft/probe"
 	"weft/protocol"
@@ -29,6 +30,7 @@ type deps struct {
 	led     *ledger.Ledger
 	log     *slog.Logger
 	domains *domain.Cache
+	local   *localip.Resolver
 	// built are the parts before this one in the list that run.
 	built map[string]collector
 }
@@ -40,14 +42,18 @@ type part struct {
 	capability string
 	wanted     func(*config.Config) bool
 	build      func(deps) (collector, error)
+	// auxiliary: it collects nothing itself, and others are built on it, so that
+	// it starts and stops with the process only.
+	auxiliary bool
 }
 
 // parts lists the sources, in the order in which they start.
 func parts() []part {
 	return []part{
+		{name: "nat", capability: "ebpf-conntrack", wanted: wantsNAT, build: newNAT, auxiliary: true},
 		{
 			name: "conn", capability: "netflow", wanted: plugin("ebpf-net"),
-			build: func(d deps) (collector, error) { return conn.New(d.cfg, d.led, d.log) },
+			build: func(d deps) (collector, error) { return conn.New(d.cfg, d.nat(), d.led, d.log) },
 		},
 		{name: "l7", capability: "httpflow, dnsflow", wanted: wantsL7, build: newExchanges},
 	}
@@ -57,6 +63,8 @@ func wantsL7(c *config.Config) bool {
 	return plugin("ebpf-net")(c) && (c.L7.DNS || len(c.L7.Enabled) > 0)
 }
 
+func wantsNAT(c *config.Config) bool { return plugin("ebpf-net")(c) && plugin("ebpf-conntrack")(c) }
+
 func plugin(name string) func(*config.Config) bool {
 	return func(c *config.Config) bool { return slices.Contains(c.EnabledPlugins, name) }
 }
@@ -65,7 +73,7 @@ func plugin(name string) func(*config.Config) bool {
 func notBuilt(c *config.Config) []string {
 	var missing []string
 	for _, name := range c.EnabledPlugins {
-		if name != "ebpf-net" {
+		if name != "ebpf-net" && name != "ebpf-conntrack" {
 			missing = append(missing, name)
 		}
 	}

@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"net/netip"
 
 	"weft/config"
 	"weft/record"
@@ -24,3 +25,9 @@ type Source interface {
 	// Reload takes a new configuration over without losing an interval.
 	Reload(cfg *config.Config) error
 }
+
+// NAT returns where NAT sent an outgoing flow that has its exact ports; the
+// zero value for one without DNAT. born is when its connection began, in
+// monotonic ns, 0 when that is not known; at is a monotonic time by which the
+// flow had begun. A nil NAT says that nobody knows.
+type NAT func(k *record.FlowKey, born uint64, at int64) netip.AddrPort

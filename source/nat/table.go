@@ -1,0 +1,200 @@
+package nat
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"weft/record"
+)
+
+// tuple is a connection as conntrack knows it. Addresses are IPv6, IPv4 is
+// mapped. There are no pointers in it, so that the garbage collector need not
+// look through the table.
+type tuple struct {
+	src, dst     [16]byte
+	sport, dport uint16
+}
+
+// key is a connection before NAT, in the network namespace that does the NAT.
+type key struct {
+	tuple
+	netns uint32
+	proto record.Transport
+}
+
+// entry is what NAT makes of a connection. Times are monotonic ns; gone is 0
+// while conntrack has the entry.
+type entry struct {
+	to         tuple
+	made, gone int64
+	zone       uint16
+	// ambiguous: another zone has the same connection with another target.
+	ambiguous bool
+	dump      uint32 // the last dump that had it
+}
+
+// reused is how far a deletion may lie behind the birth of the connection that
+// caused it, which used the tuple of one in TIME_WAIT again.
+const reused = int64(time.Second)
+
+// table holds the entries with NAT of all namespaces. A tuple that is used
+// again has a version for each connection, because rows are read out later. It
+// is safe for concurrent use.
+type table struct {
+	mu     sync.Mutex
+	max    int
+	newest map[key]entry
+	// older are the versions before the newest one, by age.
+	older   map[key][]entry
+	nOlder  int
+	dump    uint32
+	swept   int64
+	in, out int64
+	full    int64
+	// ambiguities counts lookups that had to say no because of zones.
+	ambiguities int64
+}
+
+func newTable(maxEntries int) *table {
+	return &table{max: maxEntries, newest: map[key]entry{}, older: map[key][]entry{}}
+}
+
+// add takes an entry that was made at the time.
+func (t *table) add(k key, e entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.in++
+	have, known := t.newest[k]
+	if len(t.newest)+t.nOlder >= t.max {
+		t.full++
+		return
+	}
+	if known {
+		if have.gone == 0 && have.zone != e.zone && have.to != e.to {
+			e.ambiguous = true
+		}
+		if have.gone == 0 {
+			have.gone = e.made
+		}
+		t.older[k] = append(t.older[k], have)
+		t.nOlder++
+	}
+	t.newest[k] = e
+}
+
+// found takes an entry that a dump has: what is known stays as old as it is.
+func (t *table) found(k key, e entry) {
+	t.mu.Lock()
+	have, known := t.newest[k]
+	if known && have.gone == 0 && have.to == e.to {
+		have.dump = e.dump
+		t.newest[k] = have
+		t.mu.Unlock()
+		return
+	}
+	t.mu.Unlock()
+	t.add(k, e)
+}
+
+// remove takes note that conntrack deleted the entry.
+func (t *table) remove(k key, e entry, now int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out++
+	if have, ok := t.newest[k]; ok && have.to == e.to && have.zone == e.zone && have.gone == 0 {
+		have.gone = now
+		t.newest[k] = have
+	}
+}
+
+// nextDump numbers a dump that begins.
+func (t *table) nextDump() uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dump++
+	return t.dump
+}
+
+// missing takes note that a dump of the namespace, which began at the time,
+// did not have the entries that are older.
+func (t *table) missing(netns, dump uint32, began int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, e := range t.newest {
+		if k.netns == netns && e.gone == 0 && e.made < began && e.dump != dump {
+			e.gone = began
+			t.newest[k] = e
+		}
+	}
+}
+
+// expire forgets what was deleted before the time; rows of such connections
+// have been read out.
+func (t *table) expire(before int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, e := range t.newest {
+		if e.gone != 0 && e.gone < before {
+			delete(t.newest, k)
+		}
+	}
+	for k, versions := range t.older {
+		n := 0
+		for n < len(versions) && versions[n].gone < before {
+			n++
+		}
+		t.nOlder -= n
+		if n == len(versions) {
+			delete(t.older, k)
+		} else if n > 0 {
+			t.older[k] = append(versions[:0], versions[n:]...)
+		}
+	}
+}
+
+// find returns what NAT made of the connection that began at born (0: not
+// known), as of a time since which nothing that was deleted has been used.
+func (t *table) find(k key, born, since int64) (tuple, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.newest[k]
+	if !ok {
+		return tuple{}, false
+	}
+	e, ok = t.version(k, e, born, since)
+	if ok && e.ambiguous {
+		t.ambiguities++
+		return tuple{}, false
+	}
+	return e.to, ok
+}
+
+// version chooses among successive connections of the same tuple. The entry of
+// one that began at born was made next after it: its first packet makes it. An
+// older one is right when it was there for longer than a mere leftover of the
+// connection before: the socket, or its beginning, is older than the collector.
+func (t *table) version(k key, newest entry, born, since int64) (entry, bool) {
+	if born == 0 {
+		return newest, newest.gone == 0 || newest.gone >= since
+	}
+	for _, e := range t.older[k] {
+		if e.made >= born {
+			return e, true
+		}
+	}
+	if newest.made >= born {
+		return newest, true
+	}
+	return newest, newest.gone == 0 || newest.gone >= born+reused
+}
+
+// size is the number of entries held.
+func (t *table) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.newest) + t.nOlder
+}
+
+// mapped is an address as 16 bytes.
+func mapped(a netip.Addr) [16]byte { return a.WithZone("").As16() }
