@@ -26,15 +26,15 @@ func (x *exchanges) row(r *record.Httpflow) {
 
 // counted takes exchanges of one connection, or of several when NAT is not
 // asked for, that the kernel has summed up.
-func (x *exchanges) counted(r *record.Httpflow, born uint64, at int64) {
-	r.FlowKey = x.target(r.FlowKey, born, at)
+func (x *exchanges) counted(r *record.Httpflow, when, out int64) {
+	r.FlowKey = x.target(r.FlowKey, when, out)
 	x.row(r)
 }
 
 // target adds where NAT sent a flow with true ports, and collapses them.
-func (x *exchanges) target(k record.FlowKey, born uint64, at int64) record.FlowKey {
+func (x *exchanges) target(k record.FlowKey, when, out int64) record.FlowKey {
 	if x.nat != nil {
-		k.NAT = x.nat(&k, born, at)
+		k.NAT = x.nat(&k, when, out)
 	}
 	return k.Collapsed(uint32(x.cfg.Netflow.EphemeralPort))
 }
@@ -43,7 +43,7 @@ func (x *exchanges) target(k record.FlowKey, born uint64, at int64) record.FlowK
 func (x *exchanges) exchange(_ l7.ConnID, info *l7.Info, e *protocol.Exchange) {
 	switch e.Protocol {
 	case "http", "http2", "grpc":
-		x.oneHTTP = httpRow(x.target(info.Flow, info.Born, e.End), info.TLS, e)
+		x.oneHTTP = httpRow(x.target(info.Flow, e.Start, e.End), info.TLS, e)
 		x.row(&x.oneHTTP)
 	case "dns":
 		x.lastDNS = e.End

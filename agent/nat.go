@@ -17,13 +17,13 @@ func (d deps) nat() source.NAT {
 	if !ok {
 		return nil
 	}
-	return func(k *record.FlowKey, born uint64, at int64) netip.AddrPort {
+	return func(k *record.FlowKey, when, out int64) netip.AddrPort {
 		flow := *k
 		if flow.Direction == record.Outgoing && flow.Src.IsUnspecified() {
 			if local, known := d.local.Local(flow.NetNS, flow.PID, flow.Dst); known {
 				flow.Src = local
 			}
 		}
-		return s.Lookup(&flow, born, at)
+		return s.Lookup(&flow, when, out)
 	}
 }

@@ -20,10 +20,10 @@ static __always_inline bool key_wanted(const struct flow_key *k)
 	return keep_ipv6 || addr_is_v4(k->raddr);
 }
 
-static __always_inline void key_born(struct flow_key *k, u64 born)
+static __always_inline void key_when(struct flow_key *k, u64 ktime)
 {
-	k->born[0] = born;
-	k->born[1] = born >> 32;
+	k->when[0] = ktime;
+	k->when[1] = ktime >> 32;
 }
 
 /* The reference's ephemeral rule: only the opener's port, never the server's. */
@@ -31,7 +31,7 @@ static __always_inline void key_collapse(struct flow_key *k)
 {
 	if (split_clients && !k->incoming)
 		return;
-	key_born(k, 0);
+	key_when(k, 0);
 	if (k->incoming) {
 		if (k->rport >= ephemeral_min)
 			k->rport = 0;

@@ -30,8 +30,6 @@ type Info struct {
 	// Flow has the local end as Src, the client's port not collapsed, and the
 	// process that holds the socket. Direction Incoming: this end is the server.
 	Flow record.FlowKey
-	// Born is when the connection began, in monotonic ns; 0 when not known.
-	Born uint64
 	// Joined: the connection was open before it was watched.
 	Joined bool
 	// TLS: the bytes are plaintext from inside a TLS library.

@@ -27,7 +27,7 @@ type Source interface {
 }
 
 // NAT returns where NAT sent an outgoing flow that has its exact ports; the
-// zero value for one without DNAT. born is when its connection began, in
-// monotonic ns, 0 when that is not known; at is a monotonic time by which the
-// flow had begun. A nil NAT says that nobody knows.
-type NAT func(k *record.FlowKey, born uint64, at int64) netip.AddrPort
+// zero value for one without DNAT. Of the monotonic times in ns, when is one at
+// which the connection was open, 0 when none is known, and out is the end of
+// what the row tells. A nil NAT says that nobody knows.
+type NAT func(k *record.FlowKey, when, out int64) netip.AddrPort

@@ -72,7 +72,7 @@ type bpfFlowKey struct {
 	Proto        uint8
 	Incoming     uint8
 	Name         uint32
-	Born         [2]uint32
+	When         [2]uint32
 }
 
 type bpfFlowVal struct {

@@ -207,10 +207,10 @@ func (s *Source) flush(emit source.Emit) error {
 // elsewhere by NAT, a row is one connection; it is joined with its target, and
 // equal rows become one only then.
 func (s *Source) drain() error {
-	return s.out.drain(func(n *record.Netflow, born uint64) {
+	return s.out.drain(func(n *record.Netflow, when int64) {
 		s.udpActive = s.udpActive || n.Transport == record.UDP
 		if s.nat != nil && n.Direction == record.Outgoing {
-			n.NAT = s.nat(&n.FlowKey, born, s.out.swapped)
+			n.NAT = s.nat(&n.FlowKey, when, s.out.swapped)
 			n.FlowKey = n.Collapsed(uint32(s.cfg.EphemeralPort))
 		}
 		s.window.Add(n)

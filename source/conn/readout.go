@@ -46,11 +46,11 @@ func (r *readout) rowsInUse() uint64 {
 	return n
 }
 
-// drain swaps the tables and gives every row of the old one to add, with the
-// time at which its connection began, 0 where the row is of many. The write
+// drain swaps the tables and gives every row of the old one to add, with a
+// time at which its connection was open, 0 where the row is of many. The write
 // of the map of maps returns after an RCU grace period, so that no program
 // still adds to the old table (see flows.h).
-func (r *readout) drain(add func(n *record.Netflow, born uint64)) error {
+func (r *readout) drain(add func(n *record.Netflow, when int64)) error {
 	old := r.tables[r.active]
 	next := r.tables[1-r.active]
 	if err := r.used.Set(uint64(0)); err != nil {
@@ -66,7 +66,7 @@ func (r *readout) drain(add func(n *record.Netflow, born uint64)) error {
 		n, err := old.BatchLookupAndDelete(&cursor, r.keys, r.vals, nil)
 		for i := range n {
 			k := &r.keys[i]
-			add(flowOf(k, &r.vals[i]), uint64(k.Born[0])|uint64(k.Born[1])<<32)
+			add(flowOf(k, &r.vals[i]), int64(k.When[0])|int64(k.When[1])<<32)
 		}
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil

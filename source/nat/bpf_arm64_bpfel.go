@@ -21,14 +21,23 @@ type bpfNatEvent struct {
 	ToDst   [16]uint8
 	Time    uint64
 	Netns   uint32
+	Kind    bpfNatKind
 	Sport   uint16
 	Dport   uint16
 	ToSport uint16
 	ToDport uint16
 	Zone    uint16
 	Proto   uint8
-	Gone    uint8
+	_       [5]byte
 }
+
+type bpfNatKind uint32
+
+const (
+	bpfNatKindNAT_MADE  bpfNatKind = 0
+	bpfNatKindNAT_GONE  bpfNatKind = 1
+	bpfNatKindNAT_NEVER bpfNatKind = 2
+)
 
 type bpfNatMessage struct {
 	_     structs.HostLayout
@@ -44,9 +53,10 @@ type bpfNatMessage struct {
 const (
 	bpfMapNatEvents      = "nat_events"
 	bpfProgConfirmFexit  = "confirm_fexit"
+	bpfProgConfirmKprobe = "confirm_kprobe"
 	bpfProgDeleteFentry  = "delete_fentry"
 	bpfProgDeleteKprobe  = "delete_kprobe"
-	bpfProgInsertKprobe  = "insert_kprobe"
+	bpfProgFreeKprobe    = "free_kprobe"
 	bpfProgMessageFilter = "message_filter"
 	bpfVarEventType      = "event_type"
 	bpfVarHostNetns      = "host_netns"
@@ -98,9 +108,10 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	ConfirmFexit  *ebpf.ProgramSpec `ebpf:"confirm_fexit"`
+	ConfirmKprobe *ebpf.ProgramSpec `ebpf:"confirm_kprobe"`
 	DeleteFentry  *ebpf.ProgramSpec `ebpf:"delete_fentry"`
 	DeleteKprobe  *ebpf.ProgramSpec `ebpf:"delete_kprobe"`
-	InsertKprobe  *ebpf.ProgramSpec `ebpf:"insert_kprobe"`
+	FreeKprobe    *ebpf.ProgramSpec `ebpf:"free_kprobe"`
 	MessageFilter *ebpf.ProgramSpec `ebpf:"message_filter"`
 }
 
@@ -167,18 +178,20 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	ConfirmFexit  *ebpf.Program `ebpf:"confirm_fexit"`
+	ConfirmKprobe *ebpf.Program `ebpf:"confirm_kprobe"`
 	DeleteFentry  *ebpf.Program `ebpf:"delete_fentry"`
 	DeleteKprobe  *ebpf.Program `ebpf:"delete_kprobe"`
-	InsertKprobe  *ebpf.Program `ebpf:"insert_kprobe"`
+	FreeKprobe    *ebpf.Program `ebpf:"free_kprobe"`
 	MessageFilter *ebpf.Program `ebpf:"message_filter"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.ConfirmFexit,
+		p.ConfirmKprobe,
 		p.DeleteFentry,
 		p.DeleteKprobe,
-		p.InsertKprobe,
+		p.FreeKprobe,
 		p.MessageFilter,
 	)
 }

@@ -35,9 +35,9 @@ const (
 
 // message is a message of ctnetlink about an entry with NAT.
 type message struct {
-	key     key
-	entry   entry
-	deleted bool
+	key   key
+	entry entry
+	kind  bpfNatKind
 }
 
 // errMalformed says that a message's lengths do not fit.
@@ -49,7 +49,10 @@ func parseMessage(b []byte) (message, bool) {
 	if len(b) < headerSize || b[5] != subsysConntrack {
 		return message{}, false
 	}
-	m := message{deleted: b[4] == msgDelete}
+	m := message{kind: bpfNatKindNAT_MADE}
+	if b[4] == msgDelete {
+		m.kind = bpfNatKindNAT_GONE
+	}
 	return m, parseEntry(b[headerSize:], &m)
 }
 

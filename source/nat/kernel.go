@@ -24,8 +24,7 @@ type kernel struct {
 	lost  uint64
 }
 
-// door is a pair of programs: for entries made, and for entries deleted. One
-// without programs is ctnetlink, with a program for each namespace.
+// door is the programs for entries that are made and deleted. One without programs is ctnetlink, with a program for each namespace.
 type door struct {
 	name, cost string
 	programs   []string
@@ -43,13 +42,13 @@ func doors() []door {
 			},
 		},
 		{
-			name: "kprobe nf_ct_delete, __nf_conntrack_hash_insert", cost: cost,
-			programs: []string{"insert_kprobe", "delete_kprobe"},
+			name: "kprobe nf_ct_delete, __nf_conntrack_confirm, nf_conntrack_free", cost: cost,
+			programs: []string{"confirm_kprobe", "delete_kprobe", "free_kprobe"},
 			attach: func(name string, p *ebpf.Program) (link.Link, error) {
-				if name == "delete_kprobe" {
-					return link.Kprobe("nf_ct_delete", p, nil)
-				}
-				return link.Kprobe("__nf_conntrack_hash_insert", p, nil)
+				symbol := map[string]string{
+					"confirm_kprobe": "__nf_conntrack_confirm", "delete_kprobe": "nf_ct_delete", "free_kprobe": "nf_conntrack_free",
+				}[name]
+				return link.Kprobe(symbol, p, nil)
 			},
 		},
 		{
@@ -166,7 +165,7 @@ func fromProgram(e *bpfNatEvent) message {
 			to:   tuple{src: e.ToSrc, dst: e.ToDst, sport: e.ToSport, dport: e.ToDport},
 			made: int64(e.Time), zone: e.Zone,
 		},
-		deleted: e.Gone != 0,
+		kind: e.Kind,
 	}
 }
 

@@ -137,14 +137,13 @@ func (l *lab) serveBackends(t *testing.T) {
 // call is a connection that was made, and who answered it.
 type call struct {
 	flow   record.FlowKey
-	born   uint64
+	when   int64
 	answer netip.AddrPort
 }
 
 // ask connects from within the namespace; a local port of 0 is any.
 func (l *lab) ask(t *testing.T, n *netlab.Namespace, pid uint32, network, addr string, port int) call {
 	t.Helper()
-	born := probe.Monotonic()
 	d := net.Dialer{Timeout: 5 * time.Second, Control: reuseAddr}
 	to := netip.MustParseAddrPort(addr)
 	if port != 0 {
@@ -157,6 +156,7 @@ func (l *lab) ask(t *testing.T, n *netlab.Namespace, pid uint32, network, addr s
 		t.Fatalf("connect to %s: %v", addr, err)
 	}
 	defer c.Close()
+	when := probe.Monotonic()
 	answer := make([]byte, 64)
 	if network == "udp" {
 		fmt.Fprint(c, "who")
@@ -170,13 +170,13 @@ func (l *lab) ask(t *testing.T, n *netlab.Namespace, pid uint32, network, addr s
 		_ = tcp.SetLinger(0) // the port is free again at once
 	}
 	local := netip.MustParseAddrPort(c.LocalAddr().String())
-	k := call{born: uint64(born), answer: netip.MustParseAddrPort(string(answer[:size]))}
+	k := call{when: when, answer: netip.MustParseAddrPort(string(answer[:size]))}
 	k.flow = record.FlowKey{
 		Src: local.Addr(), SrcPort: record.Port(local.Port()), Dst: to.Addr(), DstPort: record.Port(to.Port()),
 		Transport: record.TCP, PID: pid, NetNS: netnsOf(t, pid),
 	}
 	if network == "udp" {
-		k.flow.Transport, k.born = record.UDP, 0
+		k.flow.Transport, k.when = record.UDP, 0
 	}
 	return k
 }

@@ -61,14 +61,14 @@ static __always_inline void event_fill(struct nat_event *e, struct nf_conn *ct)
 	e->zone = bpf_core_field_exists(ct->zone) ? BPF_CORE_READ(ct, zone.id) : 0;
 }
 
-static __always_inline int on_entry(struct nf_conn *ct, bool gone)
+static __always_inline int on_entry(struct nf_conn *ct, enum nat_kind kind)
 {
 	unsigned long status = BPF_CORE_READ(ct, status);
 	struct nat_event *e;
 	u32 netns;
 	u8 proto;
 
-	if (!(status & CT_CONFIRMED) || !(status & (CT_SRC_NAT | CT_DST_NAT)))
+	if (!(status & (CT_SRC_NAT | CT_DST_NAT)))
 		return 0;
 	netns = BPF_CORE_READ(ct, ct_net.net, ns.inum);
 	if (netns == host_netns && !(status & CT_DST_NAT))
@@ -84,44 +84,63 @@ static __always_inline int on_entry(struct nf_conn *ct, bool gone)
 	e->time = bpf_ktime_get_ns();
 	e->netns = netns;
 	e->proto = proto;
-	e->gone = gone;
+	e->kind = kind;
 	event_fill(e, ct);
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
-static __always_inline int on_confirm(struct sk_buff *skb)
+/* The entry of a packet that the client sent, whose state stands in the lowest bits. */
+static __always_inline struct nf_conn *entry_of(struct sk_buff *skb)
 {
-	struct sk_buff___nfct *s = (void *)skb;
-	struct nf_conn *ct = (void *)(BPF_CORE_READ(s, _nfct) & ~7UL);
+	unsigned long nfct = BPF_CORE_READ((struct sk_buff___nfct *)skb, _nfct);
 
-	return ct ? on_entry(ct, false) : 0;
+	return (nfct & 7) < IP_CT_IS_REPLY ? (void *)(nfct & ~7UL) : NULL;
+}
+
+static __always_inline bool confirmed(struct nf_conn *ct)
+{
+	return BPF_CORE_READ(ct, status) & CT_CONFIRMED;
 }
 
 /* A packet that lost against another of its flow has not made an entry. */
 SEC("fexit/__nf_conntrack_confirm")
 int BPF_PROG(confirm_fexit, struct sk_buff *skb, int verdict)
 {
-	return verdict == NF_ACCEPT ? on_confirm(skb) : 0;
+	struct nf_conn *ct = verdict == NF_ACCEPT ? entry_of(skb) : NULL;
+
+	return ct && confirmed(ct) ? on_entry(ct, NAT_MADE) : 0;
 }
 
 SEC("fentry/nf_ct_delete")
 int BPF_PROG(delete_fentry, struct nf_conn *ct)
 {
-	return on_entry(ct, true);
+	return on_entry(ct, NAT_GONE);
 }
 
-/* A function of confirm's own, behind its checks; compilers may inline it. */
-SEC("kprobe/__nf_conntrack_hash_insert")
-int BPF_KPROBE(insert_kprobe, struct nf_conn *ct)
+/*
+ * Not __nf_conntrack_hash_insert, where the entry is made: compilers inline it
+ * here, and its symbol then belongs to another caller. So the loser of two
+ * packets is told of too, and taken back when it is freed.
+ */
+SEC("kprobe/__nf_conntrack_confirm")
+int BPF_KPROBE(confirm_kprobe, struct sk_buff *skb)
 {
-	return on_entry(ct, false);
+	struct nf_conn *ct = entry_of(skb);
+
+	return ct && !confirmed(ct) ? on_entry(ct, NAT_MADE) : 0;
 }
 
 SEC("kprobe/nf_ct_delete")
 int BPF_KPROBE(delete_kprobe, struct nf_conn *ct)
 {
-	return on_entry(ct, true);
+	return on_entry(ct, NAT_GONE);
+}
+
+SEC("kprobe/nf_conntrack_free")
+int BPF_KPROBE(free_kprobe, struct nf_conn *ct)
+{
+	return confirmed(ct) ? 0 : on_entry(ct, NAT_NEVER);
 }
 
 /* Where the status stands, all of whose attributes before it are short; 0: nowhere. */

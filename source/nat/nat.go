@@ -27,6 +27,9 @@ const (
 	drainEvery = 250 * time.Millisecond
 	// scanEvery is how often namespaces are looked for.
 	scanEvery = 5 * time.Second
+	// dumpEvery is how often all is read anew, because an entry older than its
+	// first listener is deleted without a message (Linux 5.19, event mode auto).
+	dumpEvery = 5 * time.Minute
 	// grace is how long a deleted entry is kept beyond the two intervals in
 	// which a row of its connection may be read out.
 	grace = 10 * time.Second
@@ -147,12 +150,16 @@ func (s *Source) Run(ctx context.Context, _ source.Emit) error {
 	defer drain.Stop()
 	scan := time.NewTicker(scanEvery)
 	defer scan.Stop()
+	again := time.NewTicker(dumpEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-drain.C:
 			s.drainRing(probe.Monotonic())
+		case <-again.C:
+			s.incomplete.Store(true)
 		case <-scan.C:
 			s.scan()
 			s.table.expire(probe.Monotonic() - 2*s.interval.Load() - grace.Nanoseconds())
@@ -179,8 +186,10 @@ func (s *Source) wanted(m *message) bool {
 func (s *Source) take(m *message) {
 	switch {
 	case !s.wanted(m):
-	case m.deleted:
+	case m.kind == bpfNatKindNAT_GONE:
 		s.table.remove(m.key, m.entry, m.entry.made)
+	case m.kind == bpfNatKindNAT_NEVER:
+		s.table.takeBack(m.key, m.entry)
 	default:
 		s.table.add(m.key, m.entry)
 	}
@@ -205,19 +214,19 @@ func (s *Source) drainRing(at int64) {
 
 // Lookup is a source.NAT. The namespace of the socket may do NAT, and then the
 // machine's does on what leaves that one.
-func (s *Source) Lookup(k *record.FlowKey, born uint64, at int64) netip.AddrPort {
+func (s *Source) Lookup(k *record.FlowKey, when, out int64) netip.AddrPort {
 	if k.Direction != record.Outgoing || !k.Dst.IsValid() || !k.Src.IsValid() || k.Dst.IsUnspecified() {
 		return netip.AddrPort{}
 	}
-	since := at - s.interval.Load()
+	since := out - s.interval.Load()
 	way := tuple{src: mapped(k.Src), dst: mapped(k.Dst), sport: uint16(k.SrcPort), dport: uint16(k.DstPort)}
 	s.space(k.NetNS, k.PID)
-	s.drainRing(at)
-	if to, ok := s.table.find(key{way, k.NetNS, k.Transport}, int64(born), since); ok {
+	s.drainRing(out)
+	if to, ok := s.table.find(key{way, k.NetNS, k.Transport}, when, since); ok {
 		way = to
 	}
 	if k.NetNS != s.host {
-		if to, ok := s.table.find(key{way, s.host, k.Transport}, int64(born), since); ok {
+		if to, ok := s.table.find(key{way, s.host, k.Transport}, when, since); ok {
 			way = to
 		}
 	}

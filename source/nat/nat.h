@@ -58,18 +58,22 @@ struct sk_buff___nfct {
 #define CT_DST_NAT (1 << 5)
 
 #define NF_ACCEPT 1
+#define IP_CT_IS_REPLY 3
 
-/* An entry with NAT was made or deleted. Addresses are IPv6, IPv4 is mapped. */
+/* NEVER: what was told of as made was dropped before it became an entry. */
+enum nat_kind { NAT_MADE, NAT_GONE, NAT_NEVER };
+
+/* What became of an entry with NAT. Addresses are IPv6, IPv4 is mapped. */
 struct nat_event {
 	u8 src[16], dst[16];	   /* as the client sent it */
 	u8 to_src[16], to_dst[16]; /* after NAT */
 	u64 time;		   /* ktime, ns */
 	u32 netns;		   /* inode of the namespace that does the NAT */
+	enum nat_kind kind;
 	u16 sport, dport;	   /* host order */
 	u16 to_sport, to_dport;
 	u16 zone;
 	u8 proto;
-	u8 gone;
 };
 
 /* What ctnetlink tells its listeners, up to the status and a little further. */

@@ -3,7 +3,6 @@ package nat
 import (
 	"net/netip"
 	"sync"
-	"time"
 
 	"weft/record"
 )
@@ -33,10 +32,6 @@ type entry struct {
 	ambiguous bool
 	dump      uint32 // the last dump that had it
 }
-
-// reused is how far a deletion may lie behind the birth of the connection that
-// caused it, which used the tuple of one in TIME_WAIT again.
-const reused = int64(time.Second)
 
 // table holds the entries with NAT of all namespaces. A tuple that is used
 // again has a version for each connection, because rows are read out later. It
@@ -83,7 +78,8 @@ func (t *table) add(k key, e entry) {
 	t.newest[k] = e
 }
 
-// found takes an entry that a dump has: what is known stays as old as it is.
+// found takes an entry that a dump has: what is known stays as old as it is, and
+// what is not may be of any age.
 func (t *table) found(k key, e entry) {
 	t.mu.Lock()
 	have, known := t.newest[k]
@@ -94,6 +90,9 @@ func (t *table) found(k key, e entry) {
 		return
 	}
 	t.mu.Unlock()
+	if !known {
+		e.made = 0
+	}
 	t.add(k, e)
 }
 
@@ -105,6 +104,29 @@ func (t *table) remove(k key, e entry, now int64) {
 	if have, ok := t.newest[k]; ok && have.to == e.to && have.zone == e.zone && have.gone == 0 {
 		have.gone = now
 		t.newest[k] = have
+	}
+}
+
+// takeBack undoes add for an entry that did not come about.
+func (t *table) takeBack(k key, e entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if have, ok := t.newest[k]; ok && have.to == e.to && have.zone == e.zone {
+		t.drop(k)
+	}
+}
+
+// drop removes the newest version; the one before it is the newest then.
+func (t *table) drop(k key) {
+	older := t.older[k]
+	if len(older) == 0 {
+		delete(t.newest, k)
+		return
+	}
+	t.newest[k] = older[len(older)-1]
+	t.nOlder--
+	if t.older[k] = older[:len(older)-1]; len(older) == 1 {
+		delete(t.older, k)
 	}
 }
 
@@ -153,40 +175,30 @@ func (t *table) expire(before int64) {
 	}
 }
 
-// find returns what NAT made of the connection that began at born (0: not
-// known), as of a time since which nothing that was deleted has been used.
-func (t *table) find(k key, born, since int64) (tuple, bool) {
+// find returns what NAT made of the connection that was open when (0: not
+// known). Without that it takes the newest one, if it was not deleted before
+// since.
+func (t *table) find(k key, when, since int64) (tuple, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.newest[k]
 	if !ok {
 		return tuple{}, false
 	}
-	e, ok = t.version(k, e, born, since)
-	if ok && e.ambiguous {
+	if when == 0 {
+		when = max(since, e.made)
+	}
+	for older := t.older[k]; e.made > when; older = older[:len(older)-1] {
+		if len(older) == 0 {
+			return tuple{}, false
+		}
+		e = older[len(older)-1]
+	}
+	if e.ambiguous {
 		t.ambiguities++
 		return tuple{}, false
 	}
-	return e.to, ok
-}
-
-// version chooses among successive connections of the same tuple. The entry of
-// one that began at born was made next after it: its first packet makes it. An
-// older one is right when it was there for longer than a mere leftover of the
-// connection before: the socket, or its beginning, is older than the collector.
-func (t *table) version(k key, newest entry, born, since int64) (entry, bool) {
-	if born == 0 {
-		return newest, newest.gone == 0 || newest.gone >= since
-	}
-	for _, e := range t.older[k] {
-		if e.made >= born {
-			return e, true
-		}
-	}
-	if newest.made >= born {
-		return newest, true
-	}
-	return newest, newest.gone == 0 || newest.gone >= born+reused
+	return e.to, e.gone == 0 || e.gone >= when
 }
 
 // size is the number of entries held.

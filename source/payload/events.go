@@ -68,9 +68,7 @@ func (s *Source) open(e *bpfEvOpen, rest []byte) {
 		}
 		return
 	}
-	s.out.Open(id, l7.Info{
-		UID: l7.UID{Client: e.Uid[0], Server: e.Uid[1]}, Flow: flow, Joined: e.Joined != 0, Born: born(&e.Key),
-	})
+	s.out.Open(id, l7.Info{UID: l7.UID{Client: e.Uid[0], Server: e.Uid[1]}, Flow: flow, Joined: e.Joined != 0})
 	if e.Method == bpfMethodM_NONE {
 		return
 	}

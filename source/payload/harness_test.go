@@ -197,7 +197,7 @@ func (b *bench) output() Output {
 			own.Data = slices.Clone(d.Data)
 			b.dns = append(b.dns, own)
 		},
-		Row: func(r *record.Httpflow, _ uint64, _ int64) {
+		Row: func(r *record.Httpflow, _, _ int64) {
 			b.rows = append(b.rows, r)
 		},
 		TLS: func(k record.FlowKey, client, server []byte) {

@@ -15,13 +15,13 @@ const batch = 1024
 // name is what the hashes of a row stand for.
 type name struct {
 	row  record.Httpflow // key only
-	born uint64          // when its connection began, 0: the row is of many
+	when int64           // its connection was open then, 0: the row is of many
 	used uint32          // generation of the last read-out that had it
 }
 
-// addRow takes a row, when its connection began (0: it is of many), and when it
-// was taken out of the kernel, both in monotonic ns.
-type addRow func(row *record.Httpflow, born uint64, at int64)
+// addRow takes a row, a time at which its connection was open (0: it is of
+// many), and when it was taken out of the kernel, both in monotonic ns.
+type addRow func(row *record.Httpflow, when, out int64)
 
 // rows reads the kernel's table of exchanges out. Two tables take turns, as in
 // source/conn; what a row's hashes stand for comes through the ring.
@@ -58,7 +58,7 @@ func (r *rows) full() bool {
 func (r *rows) learn(e *bpfEvRow, line []byte, o lineOptions) {
 	flow := flowKey(&e.Key, e.Comm[:])
 	method, path, cut := splitLine(e.Method, line, o)
-	r.names[e.Row] = &name{born: born(&e.Key), used: r.turn, row: record.Httpflow{HTTPKey: record.HTTPKey{
+	r.names[e.Row] = &name{when: int64(e.Key.When[0]) | int64(e.Key.When[1])<<32, used: r.turn, row: record.Httpflow{HTTPKey: record.HTTPKey{
 		FlowKey: flow, Method: method, Path: path, Truncated: cut || e.Row.Truncated != 0,
 		Version: version(e.Row.Version), Status: int(e.Row.Status), GRPCStatus: -1,
 	}}}
@@ -122,7 +122,7 @@ func (r *rows) take(k *bpfRowKey, v *bpfRowVal, add addRow) {
 	}
 	row.LatencySum, row.DurationSum, row.LatencyMax = int64(v.Latency), int64(v.Latency+v.After), int64(v.LatencyMax)
 	row.Latencies = v.Buckets
-	add(&row, named.born, r.swapped)
+	add(&row, named.when, r.swapped)
 }
 
 // answered is the number of exchanges that have a response.
@@ -154,8 +154,6 @@ func flowKey(k *evKey, comm []int8) record.FlowKey {
 		PID: k.Pid, Comm: commText(comm), NetNS: k.Netns,
 	}
 }
-
-func born(k *evKey) uint64 { return uint64(k.Born[0]) | uint64(k.Born[1])<<32 }
 
 func commText(c []int8) string {
 	b := make([]byte, 0, len(c))

@@ -233,7 +233,7 @@ func infoOf(t *bpfTlsTie) l7.Info {
 			SrcPort: record.Port(k.Lport), DstPort: record.Port(k.Rport), Transport: record.TCP,
 			PID: k.Pid, Comm: text(t.Comm[:]), NetNS: k.Netns,
 		},
-		UID: l7.UID{Client: t.OwnSeq, Server: t.PeerSeq}, Joined: t.Joined != 0, TLS: true, Born: t.Head.Born,
+		UID: l7.UID{Client: t.OwnSeq, Server: t.PeerSeq}, Joined: t.Joined != 0, TLS: true,
 	}
 	if t.Head.Role == roleServer {
 		info.Flow.Direction = record.Incoming
