@@ -77,12 +77,12 @@ func TestService(t *testing.T) {
 		l := newLab(t)
 		l.serveBackends(t)
 		// One before the source begins.
-		calls := []call{l.ask(t, l.pod, l.podPID, "tcp", service4+":80", 0)}
+		calls := []call{l.ask(t, l.Pod, l.PodPID, "tcp", service4+":80", 0)}
 		s := l.begin(t, d, 1<<16)
 		for _, from := range []struct {
 			n   *netlab.Namespace
 			pid uint32
-		}{{l.node, l.nodePID}, {l.pod, l.podPID}} {
+		}{{l.Machine, l.MachinePID}, {l.Pod, l.PodPID}} {
 			for range 30 {
 				for _, network := range []string{"tcp", "udp"} {
 					calls = append(calls,
@@ -102,9 +102,9 @@ func TestNATInThePod(t *testing.T) {
 	eachDoor(t, func(t *testing.T, d []door) {
 		l := newLab(t)
 		l.serveBackends(t)
-		l.serve(t, l.pod, "127.0.0.1:15001")
+		l.serve(t, l.Pod, "127.0.0.1:15001")
 		s := l.begin(t, d, 1<<16)
-		l.nft(t, l.pod, fmt.Sprintf(`table ip own { chain out { type nat hook output priority -100;
+		l.Pod.Output(t, "nft", fmt.Sprintf(`table ip own { chain out { type nat hook output priority -100;
 			tcp dport 9000 redirect to :15001
 			tcp dport 9001 dnat to %s:80
 		}
@@ -112,8 +112,8 @@ func TestNATInThePod(t *testing.T) {
 		var calls []call
 		for range 10 {
 			calls = append(calls,
-				l.ask(t, l.pod, l.podPID, "tcp", "198.18.2.11:9000", 0),
-				l.ask(t, l.pod, l.podPID, "tcp", "198.18.2.11:9001", 0))
+				l.ask(t, l.Pod, l.PodPID, "tcp", "198.18.2.11:9000", 0),
+				l.ask(t, l.Pod, l.PodPID, "tcp", "198.18.2.11:9001", 0))
 		}
 		check(t, s, calls)
 	})
@@ -128,7 +128,7 @@ func TestReusedPort(t *testing.T) {
 		s := l.begin(t, d, 1<<16)
 		var calls []call
 		for range 40 {
-			calls = append(calls, l.ask(t, l.pod, l.podPID, "tcp", service4+":80", 40000))
+			calls = append(calls, l.ask(t, l.Pod, l.PodPID, "tcp", service4+":80", 40000))
 		}
 		check(t, s, calls)
 		// Each but the last had to go for the next. A SYN that an old socket of the
@@ -144,13 +144,13 @@ func TestSourceNATAlone(t *testing.T) {
 	eachDoor(t, func(t *testing.T, d []door) {
 		l := newLab(t)
 		l.serveBackends(t)
-		l.nft(t, l.node, `table ip masq {
+		l.Machine.Output(t, "nft", `table ip masq {
 			chain post { type nat hook postrouting priority 100; oifname "be" masquerade; }
 		}`)
 		s := l.begin(t, d, 1<<16)
 		check(t, s, []call{
-			l.ask(t, l.pod, l.podPID, "tcp", "198.18.2.12:8080", 0),
-			l.ask(t, l.pod, l.podPID, "tcp", service4+":80", 0),
+			l.ask(t, l.Pod, l.PodPID, "tcp", "198.18.2.12:8080", 0),
+			l.ask(t, l.Pod, l.PodPID, "tcp", service4+":80", 0),
 		})
 	})
 }
@@ -163,7 +163,7 @@ func TestFullTableIsCounted(t *testing.T) {
 	s := l.begin(t, doors(), 5)
 	var last call
 	for range 20 {
-		last = l.ask(t, l.pod, l.podPID, "tcp", service4+":80", 0)
+		last = l.ask(t, l.Pod, l.PodPID, "tcp", service4+":80", 0)
 	}
 	if got := s.Lookup(&last.flow, last.when, probe.Monotonic()); got.IsValid() {
 		t.Errorf("found %v in a table that was full", got)
@@ -179,7 +179,7 @@ func TestServerSide(t *testing.T) {
 	l := newLab(t)
 	l.serveBackends(t)
 	s := l.begin(t, doors(), 1<<16)
-	c := l.ask(t, l.pod, l.podPID, "tcp", service4+":80", 0)
+	c := l.ask(t, l.Pod, l.PodPID, "tcp", service4+":80", 0)
 	c.flow.Src, c.flow.Dst, c.flow.SrcPort, c.flow.DstPort = c.answer.Addr(), c.flow.Src, 8080, c.flow.SrcPort
 	c.flow.Direction = record.Incoming
 	if got := s.Lookup(&c.flow, c.when, probe.Monotonic()); got.IsValid() {
