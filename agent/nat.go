@@ -20,7 +20,11 @@ func (d deps) nat() source.NAT {
 	return func(k *record.FlowKey, when, out int64) netip.AddrPort {
 		flow := *k
 		if flow.Direction == record.Outgoing && flow.Src.IsUnspecified() {
-			if local, known := d.local.Local(flow.NetNS, flow.PID, flow.Dst); known {
+			local, known := d.local.Local(flow.NetNS, flow.PID, flow.Dst)
+			if !known { // the process may have ended
+				local, known = d.local.Local(flow.NetNS, s.Process(flow.NetNS), flow.Dst)
+			}
+			if known {
 				flow.Src = local
 			}
 		}

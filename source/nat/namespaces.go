@@ -21,6 +21,8 @@ type space struct {
 	// events is the socket of the door ctnetlink; -1 where a door sees all
 	// namespaces.
 	events int
+	// pid is a process in it, as of the last scan.
+	pid uint32
 }
 
 var errOtherNamespace = errors.New("the process has gone to another network namespace")
@@ -32,7 +34,7 @@ func (s *Source) netnsPath(pid uint32) string {
 
 // watch begins to watch a namespace: first its events, then what is there.
 func (s *Source) watch(netns, pid uint32) (*space, error) {
-	sp := &space{events: -1}
+	sp := &space{events: -1, pid: pid}
 	err := inNamespace(s.netnsPath(pid), func() error {
 		if have, err := inode("/proc/thread-self/ns/net"); err != nil || have != netns {
 			return errors.Join(err, errOtherNamespace)
@@ -106,6 +108,17 @@ func (s *Source) space(netns, pid uint32) *space {
 	return sp
 }
 
+// Process is one that was in the namespace at the last look; 0 when none is
+// known.
+func (s *Source) Process(netns uint32) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sp := s.spaces[netns]; sp != nil {
+		return sp.pid
+	}
+	return 0
+}
+
 // scan looks for namespaces that have come or gone, and reads those anew of
 // which events were lost. An open socket keeps a namespace alive, so it is
 // closed soon after the last process.
@@ -114,7 +127,13 @@ func (s *Source) scan() {
 	s.forget(found)
 	for netns, pid := range found {
 		sp := s.space(netns, pid)
-		if sp == nil || !all {
+		if sp == nil {
+			continue
+		}
+		s.mu.Lock()
+		sp.pid = pid
+		s.mu.Unlock()
+		if !all {
 			continue
 		}
 		if err := inNamespace(s.netnsPath(pid), func() error { return s.dump(netns) }); err != nil {
