@@ -22,7 +22,7 @@ func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
 		cfg: cfg, led: ledger.New(), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		domains: domain.New(domain.Options{}), local: localip.New(cfg.HostProc), built: map[string]collector{},
 	}
-	defer d.local.Close()
+	defer func() { _ = d.local.Close() }()
 	for _, p := range parts() {
 		if !p.wanted(cfg) {
 			continue

@@ -51,7 +51,8 @@ func TestHTTPRowSeesBytesFromTheLocalEnd(t *testing.T) {
 
 func TestHTTPRowWithoutAnswer(t *testing.T) {
 	info := &l7.Info{Flow: flowBetween("10.0.0.1", "10.0.0.2", 40000, 80, record.Outgoing)}
-	r := httpRow(info.Flow.Collapsed(32768), info.TLS, &protocol.Exchange{Protocol: "http", Method: "GET", Start: 5, End: 9, ReqBytes: 3})
+	e := &protocol.Exchange{Protocol: "http", Method: "GET", Start: 5, End: 9, ReqBytes: 3}
+	r := httpRow(info.Flow.Collapsed(32768), info.TLS, e)
 	if r.Count != 1 || r.LatencyCount != 0 || r.LatencySum != 0 || r.DurationSum != 0 || r.GRPCStatus != -1 {
 		t.Errorf("%+v", r)
 	}

@@ -74,7 +74,10 @@ func (a *Agent) collects() bool {
 }
 
 func (a *Agent) deps() deps {
-	d := deps{cfg: a.cfg, led: a.ledger, log: a.log, domains: a.pipe.domains, local: a.pipe.local, built: map[string]collector{}}
+	d := deps{
+		cfg: a.cfg, led: a.ledger, log: a.log, domains: a.pipe.domains, local: a.pipe.local,
+		built: map[string]collector{},
+	}
 	for name, r := range a.sources {
 		d.built[name] = r.source
 	}

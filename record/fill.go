@@ -9,9 +9,9 @@ import (
 const notApplicable = "N/A"
 
 // Fill derives the outgoing tags and means from the key, the counters and what
-// enrichers have set (ProcessName, DstDomain), so it runs after them. It may run again after a change. netnsDev is the device number
-// of the nsfs file system, which the kernel does not put beside a namespace's
-// inode number.
+// enrichers have set (ProcessName, DstDomain), so it runs after them. It may run
+// again after a change. netnsDev is the device number of the nsfs file system,
+// which the kernel does not put beside a namespace's inode number.
 func (n *Netflow) Fill(netnsDev uint64) {
 	n.Identity.fill(n.Measurement(), &n.FlowKey, netnsDev)
 	n.ConnectErrTag = errnoName(n.ConnectErrno)

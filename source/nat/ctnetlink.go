@@ -26,9 +26,6 @@ const (
 	attrTupleProto = 2
 	attrTupleZone  = 3
 
-	statusSrcNAT = 1 << 4
-	statusDstNAT = 1 << 5
-
 	typeMask   = 0x3fff                  // NLA_TYPE_MASK
 	headerSize = unix.SizeofNlMsghdr + 4 // nlmsghdr and nfgenmsg
 )

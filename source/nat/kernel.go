@@ -24,7 +24,8 @@ type kernel struct {
 	lost  uint64
 }
 
-// door is the programs for entries that are made and deleted. One without programs is ctnetlink, with a program for each namespace.
+// door is the programs for entries that are made and deleted. One without
+// programs is ctnetlink, with a program for each namespace.
 type door struct {
 	name, cost string
 	programs   []string

@@ -153,8 +153,9 @@ static __always_inline u32 status_of(struct __sk_buff *skb)
 		if (bpf_skb_load_bytes(skb, off, &a, sizeof(a)) || a.len < sizeof(a))
 			return 0;
 		if ((a.type & 0x3fff) == CTA_STATUS)
-			return bpf_skb_load_bytes(skb, off + sizeof(a), &status, sizeof(status)) ? 0 :
-													bpf_ntohl(status);
+			return bpf_skb_load_bytes(skb, off + sizeof(a), &status, sizeof(status))
+				       ? 0
+				       : bpf_ntohl(status);
 		off += (a.len + 3) & ~3;
 	}
 	return 0;

@@ -70,7 +70,7 @@ struct nat_event {
 	u64 time;		   /* ktime, ns */
 	u32 netns;		   /* inode of the namespace that does the NAT */
 	enum nat_kind kind;
-	u16 sport, dport;	   /* host order */
+	u16 sport, dport; /* host order */
 	u16 to_sport, to_dport;
 	u16 zone;
 	u8 proto;

@@ -44,7 +44,6 @@ type table struct {
 	older   map[key][]entry
 	nOlder  int
 	dump    uint32
-	swept   int64
 	in, out int64
 	full    int64
 	// ambiguities counts lookups that had to say no because of zones.
@@ -123,7 +122,11 @@ func (t *table) drop(k key) {
 		delete(t.newest, k)
 		return
 	}
-	t.newest[k] = older[len(older)-1]
+	before := older[len(older)-1]
+	if before.gone == t.newest[k].made {
+		before.gone = 0 // only for the one that is dropped
+	}
+	t.newest[k] = before
 	t.nOlder--
 	if t.older[k] = older[:len(older)-1]; len(older) == 1 {
 		delete(t.older, k)

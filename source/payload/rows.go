@@ -58,7 +58,8 @@ func (r *rows) full() bool {
 func (r *rows) learn(e *bpfEvRow, line []byte, o lineOptions) {
 	flow := flowKey(&e.Key, e.Comm[:])
 	method, path, cut := splitLine(e.Method, line, o)
-	r.names[e.Row] = &name{when: int64(e.Key.When[0]) | int64(e.Key.When[1])<<32, used: r.turn, row: record.Httpflow{HTTPKey: record.HTTPKey{
+	when := int64(e.Key.When[0]) | int64(e.Key.When[1])<<32
+	r.names[e.Row] = &name{when: when, used: r.turn, row: record.Httpflow{HTTPKey: record.HTTPKey{
 		FlowKey: flow, Method: method, Path: path, Truncated: cut || e.Row.Truncated != 0,
 		Version: version(e.Row.Version), Status: int(e.Row.Status), GRPCStatus: -1,
 	}}}

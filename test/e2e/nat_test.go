@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,8 +25,9 @@ const serviceAddr = netlab.ServiceIP + ":80"
 func startOnNode(t *testing.T, n *netlab.Node, args ...string) *collector.Collector {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "weft")
-	write(t, script, fmt.Sprintf("#!/bin/sh\nexec unshare -m sh -c 'mount --bind /proc/%d /proc/1 && exec %s \"$@\"' sh \"$@\"\n",
-		n.MachinePID, binary))
+	write(t, script, fmt.Sprintf(`#!/bin/sh
+exec unshare -m sh -c 'mount --bind /proc/%d /proc/1 && exec %s "$@"' sh "$@"
+`, n.MachinePID, binary))
 	if err := os.Chmod(script, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +40,10 @@ daemon off; user root; worker_processes 1; pid DIR/pid; error_log DIR/error.log;
 events { worker_connections 4096; }
 http {
   log_format count '$status';
-  keepalive_requests 1000000; keepalive_timeout 600s;
-  server { listen 198.18.2.11:8080; listen [fd00:5765:2::b]:8080; access_log DIR/0.log count; location / { return 200 "zero"; } }
-  server { listen 198.18.2.12:8080; listen [fd00:5765:2::c]:8080; access_log DIR/1.log count; location / { return 200 "one"; } }
-  server { listen 198.18.2.13:8080; listen [fd00:5765:2::d]:8080; access_log DIR/2.log count; location / { return 200 "two"; } }
+  keepalive_requests 1000000; keepalive_timeout 600s; default_type text/plain;
+  server { listen 198.18.2.11:8080; listen [fd00:5765:2::b]:8080; access_log DIR/0.log count; return 200 "zero"; }
+  server { listen 198.18.2.12:8080; listen [fd00:5765:2::c]:8080; access_log DIR/1.log count; return 200 "one"; }
+  server { listen 198.18.2.13:8080; listen [fd00:5765:2::d]:8080; access_log DIR/2.log count; return 200 "two"; }
 }`
 
 // startBackends runs it and returns the directory of its logs.
@@ -71,48 +73,79 @@ func requestsLogged(t *testing.T, dir string, backend func(int) string) map[stri
 	return requests
 }
 
+// byTarget are the tags that tell where NAT sent a flow.
+func byTarget(rows collector.Rows, field string) map[string]int64 {
+	return rows.SumBy(field, "dst_nat_ip", "dst_nat_port")
+}
+
+// iptablesService is what kube-proxy's iptables mode makes of a service.
+func iptablesService(t *testing.T, n *netlab.Node) {
+	for _, chain := range []string{"OUTPUT", "PREROUTING"} {
+		for i, share := range []string{"0.33333", "0.5", "1"} {
+			n.Machine.Output(t, "iptables-nft", "-t", "nat", "-A", chain, "-d", netlab.ServiceIP, "-p", "tcp", "--dport", "81",
+				"-m", "statistic", "--mode", "random", "--probability", share,
+				"-j", "DNAT", "--to-destination", netlab.Backend(i)+":8080")
+		}
+	}
+}
+
 // Requests to a service, over connections of one and of many requests, from a
 // pod, from the machine and over IPv6: every row carries the backend that logged
 // them.
 func TestServiceTargets(t *testing.T) {
-	needs(t, "nft", "nginx", "wrk")
-	closing := []string{"-H", "Connection: close"}
-	for _, c := range []struct {
-		name, url string
-		from      string // address of the client
-		backend   func(int) string
-		args      []string
-		machine   bool
-	}{
-		{name: "close", url: "http://" + serviceAddr, from: "198.18.1.2", backend: netlab.Backend, args: closing},
-		{name: "keep-alive", url: "http://" + serviceAddr, from: "198.18.1.2", backend: netlab.Backend},
-		{name: "machine", url: "http://" + serviceAddr, from: "198.18.2.1", backend: netlab.Backend, args: closing, machine: true},
-		{name: "IPv6", url: "http://[" + netlab.ServiceIP6 + "]:80", from: "fd00:5765:1::2", backend: netlab.Backend6, args: closing},
+	needs(t, "nft", "iptables-nft", "nginx", "wrk")
+	const pod4, pod6, machine4 = "198.18.1.2", "fd00:5765:1::2", "198.18.2.1"
+	for _, c := range []targetCase{
+		{name: "close", service: netlab.ServiceIP, port: "80", from: pod4, close: true},
+		{name: "keep-alive", service: netlab.ServiceIP, port: "80", from: pod4},
+		{name: "machine", service: netlab.ServiceIP, port: "80", from: machine4, close: true},
+		{name: "IPv6", service: netlab.ServiceIP6, port: "80", from: pod6, close: true},
+		{name: "iptables", service: netlab.ServiceIP, port: "81", from: pod4, close: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := netlab.NewNode(t)
-			dir := startBackends(t, n)
-			w := startOnNode(t, n, "--interval", "1s")
-			from := n.Pod
-			if c.machine {
+			iptablesService(t, n)
+			from, backend := n.Pod, netlab.Backend
+			if c.from == machine4 {
 				from = n.Machine
 			}
-			script := filepath.Join(t.TempDir(), "wrk.lua")
-			write(t, script, wrkLoad{connections: 16, depth: 1, requests: `r[1] = wrk.format()`}.script(loadTime(t)))
-			args := append([]string{"-t1", "-c16", "-d" + (loadTime(t) + 2e9).String(), "-s", script}, c.args...)
-			from.Output(t, "wrk", append(args, c.url)...)
+			if c.from == pod6 {
+				backend = netlab.Backend6
+			}
+			dir := startBackends(t, n)
+			w := startOnNode(t, n, "--interval", "1s")
+			c.load(t, from)
 			rows := w.Stop(t)
-			dst := []string{"netns", from.Tag, "direction", "outgoing", "dst_port", "80"}
-			http := rows.Where(append(dst, "source", "httpflow")...)
-			equalCounts(t, "requests by target", http.SumBy("count", "dst_nat_ip", "dst_nat_port"), requestsLogged(t, dir, c.backend))
-			flows := rows.Where(append(dst, "source", "netflow")...)
+			out := rows.Where("netns", from.Tag, "direction", "outgoing", "dst_port", c.port)
+			equalCounts(t, "requests", byTarget(out.Where("source", "httpflow"), "count"), requestsLogged(t, dir, backend))
 			// wrk opens connections that it does not use, which nginx does not log.
-			server := rows.Where("netns", n.Backends.Tag, "source", "netflow", "src_port", "8080", "dst_nat_ip", "N/A", "dst_ip", c.from)
-			equalCounts(t, "connections by target", flows.SumBy("tcp_established", "dst_nat_ip", "dst_nat_port"),
-				server.SumBy("tcp_established", "src_ip", "src_port"))
-			t.Logf("%d requests, %d connections", http.Sum("count"), flows.Sum("tcp_established"))
+			in := rows.Where("netns", n.Backends.Tag, "source", "netflow", "src_port", "8080", "dst_ip", c.from)
+			equalCounts(t, "connections", byTarget(out.Where("source", "netflow"), "tcp_established"),
+				in.SumBy("tcp_established", "src_ip", "src_port"))
+			equalCounts(t, "targets of the servers' ends", byTarget(in, "tcp_established"),
+				map[string]int64{"N/A N/A": in.Sum("tcp_established")})
+			t.Logf("%d requests, %d connections", out.Sum("count"), in.Sum("tcp_established"))
 		})
 	}
+}
+
+// targetCase is a service and who uses it.
+type targetCase struct {
+	name, service, port, from string
+	close                     bool
+}
+
+func (c targetCase) load(t *testing.T, from *netlab.Namespace) {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "wrk.lua")
+	request := `r = { wrk.format("GET", "/") }`
+	if c.close {
+		request = `r = { wrk.format("GET", "/", { Host = "x", Connection = "close" }) }`
+	}
+	load := loadTime(t)
+	write(t, script, wrkLoad{connections: 16, depth: 1, requests: request}.script(load))
+	from.Output(t, "wrk", "-t1", "-c16", fmt.Sprintf("-d%ds", int(load.Seconds())+2), "-s", script,
+		"http://"+net.JoinHostPort(c.service, c.port)+"/")
 }
 
 // Many short connections: from new client ports, and such as use ports again
@@ -139,7 +172,7 @@ func TestFloodOfShortConnections(t *testing.T) {
 			}
 			losses := w.Losses(t)
 			rows := w.Stop(t).Where("netns", n.Pod.Tag, "source", "netflow", "dst_port", "80")
-			equalCounts(t, "connections by target", rows.SumBy("tcp_established", "dst_nat_ip", "dst_nat_port"), want)
+			equalCounts(t, "connections by target", byTarget(rows, "tcp_established"), want)
 			for what, lost := range losses {
 				if strings.Contains(what, "nat") || strings.Contains(what, "flows_full") {
 					t.Errorf("%s: %v", what, lost)
@@ -179,11 +212,10 @@ func TestServiceOverUDP(t *testing.T) {
 	}
 	rows := w.Stop(t).Where("direction", "outgoing")
 	flows := rows.Where("source", "netflow", "transport", "udp", "dst_ip", netlab.ServiceIP)
-	equalCounts(t, "datagrams by target", flows.Where("dst_port", "80").SumBy("packets_written", "dst_nat_ip", "dst_nat_port"), udp)
-	equalCounts(t, "queries as datagrams", flows.Where("dst_port", "53").SumBy("packets_written", "dst_nat_ip", "dst_nat_port"),
-		queries)
+	equalCounts(t, "datagrams", byTarget(flows.Where("dst_port", "80"), "packets_written"), udp)
+	equalCounts(t, "queries as datagrams", byTarget(flows.Where("dst_port", "53"), "packets_written"), queries)
 	answers := rows.Where("source", "dnsflow", "netns", n.Pod.Tag)
-	equalCounts(t, "queries by target", answers.SumBy("count", "dst_nat_ip", "dst_nat_port"), queries)
+	equalCounts(t, "queries", byTarget(answers, "count"), queries)
 }
 
 // generate runs the generator in the namespace and returns what it counted.

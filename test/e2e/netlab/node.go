@@ -54,7 +54,8 @@ func NewNode(t testing.TB) *Node {
 func service(family, addr string, port [2]int, backend func(int) string) string {
 	var balance, chains string
 	for _, proto := range []string{"tcp", "udp"} {
-		balance += fmt.Sprintf("%s dport %d numgen random mod 3 vmap { 0: goto %[1]s0, 1: goto %[1]s1, 2: goto %[1]s2 }\n", proto, port[0])
+		balance += fmt.Sprintf("%s dport %d numgen random mod 3 ", proto, port[0]) +
+			fmt.Sprintf("vmap { 0: goto %[1]s0, 1: goto %[1]s1, 2: goto %[1]s2 }\n", proto)
 		for i := range 3 {
 			to := net.JoinHostPort(backend(i), strconv.Itoa(port[1]))
 			chains += fmt.Sprintf("chain %s%d {\n meta l4proto %[1]s dnat to %[3]s\n}\n", proto, i, to)
