@@ -27,15 +27,34 @@ type space struct {
 
 var errOtherNamespace = errors.New("the process has gone to another network namespace")
 
-// netnsPath is the namespace of a process.
-func (s *Source) netnsPath(pid uint32) string {
+// findHost finds the machine's network namespace: that of its first process. In
+// a container whose rights do not reach that one, it is our own if it has a
+// setting that no other namespace has.
+func (s *Source) findHost(pid uint32) (err error) {
+	s.hostPath = filepath.Join(s.proc, strconv.FormatUint(uint64(pid), 10), "ns/net")
+	if s.host, err = inode(s.hostPath); err == nil {
+		return nil
+	}
+	if _, serr := os.Stat("/proc/sys/net/core/netdev_max_backlog"); serr != nil {
+		return fmt.Errorf("find the machine's network namespace: %w", err)
+	}
+	s.hostPath = "/proc/self/ns/net"
+	s.host, err = inode(s.hostPath)
+	return err
+}
+
+// path is where a namespace is entered.
+func (s *Source) path(netns, pid uint32) string {
+	if netns == s.host {
+		return s.hostPath
+	}
 	return filepath.Join(s.proc, strconv.FormatUint(uint64(pid), 10), "ns/net")
 }
 
 // watch begins to watch a namespace: first its events, then what is there.
 func (s *Source) watch(netns, pid uint32) (*space, error) {
 	sp := &space{events: -1, pid: pid}
-	err := inNamespace(s.netnsPath(pid), func() error {
+	err := inNamespace(s.path(netns, pid), func() error {
 		if have, err := inode("/proc/thread-self/ns/net"); err != nil || have != netns {
 			return errors.Join(err, errOtherNamespace)
 		}
@@ -136,7 +155,7 @@ func (s *Source) scan() {
 		if !all {
 			continue
 		}
-		if err := inNamespace(s.netnsPath(pid), func() error { return s.dump(netns) }); err != nil {
+		if err := inNamespace(s.path(netns, pid), func() error { return s.dump(netns) }); err != nil {
 			s.log.Warn("NAT: entries were lost and could not be read anew", "netns", netns, "err", err)
 		}
 	}
@@ -160,9 +179,7 @@ func (s *Source) forget(found map[uint32]uint32) {
 // them.
 func (s *Source) namespaces() map[uint32]uint32 {
 	found := map[uint32]uint32{}
-	if s.host != 0 {
-		found[s.host] = s.hostPID
-	}
+	found[s.host] = s.hostPID
 	dirs, err := filepath.Glob(filepath.Join(s.proc, "[0-9]*"))
 	if err != nil {
 		return found

@@ -37,13 +37,14 @@ const (
 
 // Source watches conntrack. It is made by New, attached.
 type Source struct {
-	log     *slog.Logger
-	proc    string
-	hostPID uint32
-	host    uint32 // the first network namespace, behind which no NAT follows
-	table   *table
-	cap     probe.Capability
-	kernel  *kernel
+	log      *slog.Logger
+	proc     string
+	hostPID  uint32
+	hostPath string
+	host     uint32 // the first network namespace, behind which no NAT follows
+	table    *table
+	cap      probe.Capability
+	kernel   *kernel
 	// byMessage: the door is ctnetlink.
 	byMessage bool
 	// ringLock guards the reading of the ring; synced is up to when it was read.
@@ -76,14 +77,14 @@ func newSource(
 		stage: led.Stage("nat"), hostPID: host,
 	}
 	s.interval.Store(int64(cfg.Interval))
-	var err error
-	if s.host, err = inode(s.netnsPath(s.hostPID)); err != nil {
-		return nil, fmt.Errorf("find the machine's network namespace: %w", err)
+	if err := s.findHost(host); err != nil {
+		return nil, err
 	}
 	// Conntrack's functions can only be hooked when its module is there, and a dump loads it.
-	if err := inNamespace(s.netnsPath(host), func() error { return dump(func(*message) {}) }); err != nil {
+	if err := inNamespace(s.hostPath, func() error { return dump(func(*message) {}) }); err != nil {
 		return nil, fmt.Errorf("conntrack cannot be read (is nf_conntrack built for this kernel?): %w", err)
 	}
+	var err error
 	if s.kernel, err = openKernel(s.host); err != nil {
 		return nil, err
 	}
