@@ -71,7 +71,7 @@ func flowKeys() []Key {
 			Help: "Largest number of flows that the kernel holds between two read-outs.",
 		},
 		{
-			Name: "max_nat", Default: "131072",
+			Name: "max_nat", Default: "262144",
 			bind: integer(func(c *Config) *int { return &c.Netflow.MaxNAT }, 1024, 1<<24),
 			Help: "Largest number of connections with NAT that ebpf-conntrack keeps, about 250 bytes each.",
 		},

@@ -40,4 +40,5 @@ func (s *Source) update() {
 	s.stage.SetDropped("ambiguous", t.ambiguities)
 	s.stage.SetDropped("ring_full", lost)
 	s.stage.SetDropped("namespaces_full", s.unwatched.Load())
+	s.stage.SetDropped("namespace_unreadable", s.unreadable.Load())
 }

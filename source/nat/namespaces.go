@@ -92,6 +92,7 @@ func (sp *space) close() {
 // have any more is gone.
 func (s *Source) dump(netns uint32) error {
 	began, number := probe.Monotonic(), s.table.nextDump()
+	s.drainRing(began) // what the ring tells of as made now is no older than that
 	err := dump(func(m *message) {
 		m.key.netns, m.entry.made, m.entry.dump = netns, probe.Monotonic(), number
 		if s.wanted(m) {
@@ -121,6 +122,7 @@ func (s *Source) space(netns, pid uint32) *space {
 	}
 	sp, err := s.watch(netns, pid)
 	if err != nil {
+		s.unreadable.Add(1)
 		s.log.Debug("NAT in a namespace is not seen", "err", err)
 	}
 	s.spaces[netns] = sp // nil: not tried again before the next scan
@@ -166,12 +168,15 @@ func (s *Source) forget(found map[uint32]uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for netns, sp := range s.spaces {
-		if _, lives := found[netns]; lives && sp != nil {
+		_, lives := found[netns]
+		if lives && sp != nil {
 			continue
 		}
 		sp.close()
-		delete(s.spaces, netns)
-		s.table.missing(netns, s.table.nextDump(), probe.Monotonic())
+		delete(s.spaces, netns) // or it is tried once more
+		if !lives {
+			s.table.missing(netns, s.table.nextDump(), probe.Monotonic())
+		}
 	}
 }
 

@@ -58,8 +58,8 @@ type Source struct {
 	spaces map[uint32]*space
 	closed bool
 
-	dumps, unwatched atomic.Int64
-	stage            *ledger.Stage
+	dumps, unwatched, unreadable atomic.Int64
+	stage                        *ledger.Stage
 }
 
 // New opens the best door and reads the entries that exist. It fails when
