@@ -59,8 +59,8 @@ fuzz: ## run every Fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: vm-test
-vm-test: vm-deps ## run the kernel tests on other kernels under qemu; VMFLAGS=…
-	$(GO) run ./test/vm $(VMFLAGS)
+vm-test: vm-deps test-deps ## run the kernel tests on other kernels under qemu; VMFLAGS=…
+	$(GO) run ./test/vm -bin nft -bin ip -bin sleep $(VMFLAGS)
 
 .PHONY: bench
 bench: build test-deps ## measure the overhead, paired with and without; BENCHFLAGS=…

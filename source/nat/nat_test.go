@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -36,6 +37,11 @@ func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
+	}
+	for _, program := range []string{"ip", "nft", "sleep"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("needs %s: `make test-deps` installs it, and -bin packs it into a guest", program)
+		}
 	}
 }
 

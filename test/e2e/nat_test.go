@@ -240,6 +240,30 @@ type server struct {
 	out *bufio.Reader
 }
 
+// A pod that redirects its own connections to a sidecar: both ends are in the
+// namespace that does the NAT.
+func TestSidecar(t *testing.T) {
+	needs(t, "nft", "curl", "python3")
+	n := netlab.NewNode(t)
+	n.Pod.Output(t, "nft", `table ip own {
+		chain out { type nat hook output priority -100; tcp dport 9000 redirect to :15001; }
+	}`)
+	n.Pod.Start(t, exec.Command("python3", "-m", "http.server", "15001", "--bind", "127.0.0.1", "--directory", t.TempDir()))
+	n.Pod.AwaitListener(t, "127.0.0.1:15001")
+	w := startOnNode(t, n, "--loopback")
+	const requests = 20
+	for range requests {
+		n.Pod.Output(t, "curl", "-s", "http://198.18.2.11:9000/")
+	}
+	rows := w.Stop(t).Where("netns", n.Pod.Tag)
+	want := map[string]int64{"127.0.0.1 15001": requests}
+	out := rows.Where("direction", "outgoing", "dst_ip", "198.18.2.11", "dst_port", "9000")
+	equalCounts(t, "connections", byTarget(out.Where("source", "netflow"), "tcp_established"), want)
+	equalCounts(t, "requests", byTarget(out.Where("source", "httpflow", "status_code", "200"), "count"), want)
+	in := rows.Where("source", "httpflow", "direction", "incoming", "src_port", "15001", "status_code", "200")
+	equalCounts(t, "requests of the sidecar", byTarget(in, "count"), map[string]int64{"N/A N/A": requests})
+}
+
 // startServers runs one at the port of each backend.
 func startServers(t *testing.T, n *netlab.Node, mode, port string) [3]server {
 	t.Helper()
