@@ -248,7 +248,8 @@ func TestSidecar(t *testing.T) {
 	n.Pod.Output(t, "nft", `table ip own {
 		chain out { type nat hook output priority -100; tcp dport 9000 redirect to :15001; }
 	}`)
-	n.Pod.Start(t, exec.Command("python3", "-m", "http.server", "15001", "--bind", "127.0.0.1", "--directory", t.TempDir()))
+	sidecar := exec.Command("python3", "-m", "http.server", "15001", "--bind", "127.0.0.1", "--directory", t.TempDir())
+	n.Pod.Start(t, sidecar)
 	n.Pod.AwaitListener(t, "127.0.0.1:15001")
 	w := startOnNode(t, n, "--loopback")
 	const requests = 20
