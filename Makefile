@@ -17,7 +17,7 @@ CLANG_FORMAT := clang-format-14
 GENERATED     = '*_bpfel.go' '*_bpfel.o' docs/records.md docs/configuration.md
 
 GENERATE_PACKAGES := clang-14 llvm-14 libbpf-dev linux-libc-dev
-TEST_PACKAGES     := nginx-light wrk iperf3 iproute2 curl bind9-dnsutils bpftool procps dnsmasq-base \
+TEST_PACKAGES     := nginx-light wrk nftables iptables iperf3 iproute2 curl bind9-dnsutils bpftool procps dnsmasq-base \
 	nghttp2-client nghttp2-server nodejs python3-minimal \
 	wget python3 openssl gcc libc6-dev libssl-dev libgnutls30 binutils \
 	bash bash-static libreadline-dev
@@ -60,8 +60,8 @@ fuzz: ## run every Fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: vm-test
-vm-test: vm-deps ## run the kernel tests on other kernels under qemu; VMFLAGS=…
-	$(GO) run ./test/vm $(VMFLAGS)
+vm-test: vm-deps test-deps ## run the kernel tests on other kernels under qemu; VMFLAGS=…
+	$(GO) run ./test/vm -bin nft -bin ip -bin sleep $(VMFLAGS)
 
 .PHONY: bench
 bench: build test-deps ## measure the overhead, paired with and without; BENCHFLAGS=…

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -102,8 +103,11 @@ func (a *Agent) stop() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	errs := make([]error, 0, len(a.sources)+1)
-	for _, r := range a.sources {
-		errs = append(errs, r.stop())
+	// What others were built on goes last.
+	for _, p := range slices.Backward(parts()) {
+		if r := a.sources[p.name]; r != nil {
+			errs = append(errs, r.stop())
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -144,6 +148,7 @@ func fixed(old, cfg *config.Config) []string {
 		"l7_max_path": old.L7.MaxPath != cfg.L7.MaxPath, "l7_max_conns": old.L7.MaxConns != cfg.L7.MaxConns,
 		"l7_ring_size":  old.L7.RingSize != cfg.L7.RingSize,
 		"exec_max_args": old.Exec.MaxArgs != cfg.Exec.MaxArgs,
+		"max_nat":       old.Netflow.MaxNAT != cfg.Netflow.MaxNAT, "ebpf-conntrack": wantsNAT(old) != wantsNAT(cfg),
 	} {
 		if changed {
 			keys = append(keys, key)
@@ -163,10 +168,14 @@ func (a *Agent) health() web.Health {
 		})
 	}
 	alive := false
-	for _, r := range a.sources {
+	for _, p := range parts() {
+		r := a.sources[p.name]
+		if r == nil {
+			continue
+		}
 		if err := r.dead(); err != nil {
 			h.Problems = append(h.Problems, err.Error())
-		} else {
+		} else if !p.auxiliary {
 			alive = true
 		}
 	}

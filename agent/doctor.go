@@ -9,6 +9,7 @@ import (
 
 	"weft/config"
 	"weft/enrich/domain"
+	"weft/enrich/localip"
 	"weft/ledger"
 	"weft/probe"
 	"weft/source/exec"
@@ -21,8 +22,10 @@ func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
 	var all []probe.Capability
 	d := deps{
 		cfg: cfg, led: ledger.New(), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		domains: domain.New(domain.Options{}), sessions: &atomic.Pointer[exec.Sessions]{}, built: map[string]collector{},
+		domains: domain.New(domain.Options{}), local: localip.New(cfg.HostProc),
+		sessions: &atomic.Pointer[exec.Sessions]{}, built: map[string]collector{},
 	}
+	defer func() { _ = d.local.Close() }()
 	for _, p := range parts() {
 		if !p.wanted(cfg) {
 			continue

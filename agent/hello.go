@@ -7,6 +7,7 @@ import (
 
 	"weft/protocol/tlshello"
 	"weft/record"
+	"weft/source/payload"
 )
 
 // handshake takes the first bytes of either side of a TLS connection.
@@ -14,7 +15,7 @@ func (x *exchanges) handshake(flow record.FlowKey, client, server []byte) {
 	if !x.chosen.Wanted(flow.PID, flow.Comm) {
 		return
 	}
-	r := &record.Tlsflow{TLSKey: record.TLSKey{FlowKey: collapsed(flow, uint32(x.cfg.Netflow.EphemeralPort))}, Count: 1}
+	r := &record.Tlsflow{TLSKey: record.TLSKey{FlowKey: x.target(flow, 0, payload.Now())}, Count: 1}
 	if h, ok := tlshello.ParseClientHello(client); ok {
 		r.SNI, r.ALPN = strings.ToLower(h.ServerName), strings.Join(h.ALPN, ",")
 	}

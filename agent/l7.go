@@ -46,7 +46,10 @@ type exchanges struct {
 	// oneHTTP and oneDNS are the row at hand, of which windows keep copies.
 	oneHTTP record.Httpflow
 	oneDNS  record.Dnsflow
+	// lastDNS is the time of the DNS message at hand, in monotonic ns.
+	lastDNS int64
 	domains *domain.Cache
+	nat     source.NAT // nil without ebpf-conntrack
 	chosen  *selection.Selector
 	// resolvers are the servers that this host asks: their traffic is kept even
 	// on loopback.
@@ -65,7 +68,7 @@ func newExchanges(d deps) (collector, error) {
 		return nil, fmt.Errorf("process selection: %w", err)
 	}
 	x := &exchanges{
-		log: d.log, cfg: d.cfg, domains: d.domains, resolvers: readResolvers(),
+		log: d.log, cfg: d.cfg, domains: d.domains, nat: d.nat(), resolvers: readResolvers(),
 		chosen: selection.New(d.cfg.HostProc, rules, selfPID(d.cfg.HostProc)),
 		http:   aggregate.NewHTTPWindow(aggregate.HTTPOptions{MaxRows: d.cfg.L7.MaxRows, Template: d.cfg.L7.PathTemplate}),
 		dns:    aggregate.NewDNSWindow(aggregate.DNSOptions{MaxRows: d.cfg.L7.MaxRows, Names: d.cfg.L7.QueryNames}),
@@ -112,7 +115,7 @@ func (x *exchanges) plaintext() tls.Output {
 func (x *exchanges) output() payload.Output {
 	return payload.Output{
 		Locker: &x.mu, Open: x.engine.Open, Pending: x.engine.Pending, Chunk: x.engine.Chunk, Close: x.engine.Close,
-		Ends: x.engine.Ends, DNS: x.datagram, Row: x.row, Idle: x.idle, TLS: x.handshake,
+		Ends: x.engine.Ends, DNS: x.datagram, Row: x.counted, Split: x.nat != nil, Idle: x.idle, TLS: x.handshake,
 	}
 }
 

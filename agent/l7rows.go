@@ -17,30 +17,46 @@ import (
 	"weft/record"
 )
 
-// row takes exchanges that the kernel has summed up.
+// row takes exchanges of a flow whose ports are collapsed.
 func (x *exchanges) row(r *record.Httpflow) {
 	if x.chosen.Wanted(r.PID, r.Comm) {
 		x.http.Add(r)
 	}
 }
 
+// counted takes exchanges of one connection, or of several when NAT is not
+// asked for, that the kernel has summed up.
+func (x *exchanges) counted(r *record.Httpflow, when, out int64) {
+	r.FlowKey = x.target(r.FlowKey, when, out)
+	x.row(r)
+}
+
+// target adds where NAT sent a flow with true ports, and collapses them.
+func (x *exchanges) target(k record.FlowKey, when, out int64) record.FlowKey {
+	if x.nat != nil {
+		k.NAT = x.nat(&k, when, out)
+	}
+	return k.Collapsed(uint32(x.cfg.Netflow.EphemeralPort))
+}
+
 // exchange takes one that a protocol has parsed.
 func (x *exchanges) exchange(_ l7.ConnID, info *l7.Info, e *protocol.Exchange) {
 	switch e.Protocol {
 	case "http", "http2", "grpc":
-		x.oneHTTP = httpRow(info, e, uint32(x.cfg.Netflow.EphemeralPort))
+		x.oneHTTP = httpRow(x.target(info.Flow, e.Start, e.End), info.TLS, e)
 		x.row(&x.oneHTTP)
 	case "dns":
+		x.lastDNS = e.End
 		x.tracker.TCP(info.Flow, e)
 	}
 }
 
 // httpRow is a row of one exchange.
-func httpRow(info *l7.Info, e *protocol.Exchange, ephemeral uint32) record.Httpflow {
+func httpRow(flow record.FlowKey, tls bool, e *protocol.Exchange) record.Httpflow {
 	r := record.Httpflow{
 		HTTPKey: record.HTTPKey{
-			FlowKey: collapsed(info.Flow, ephemeral), Method: e.Method, Path: e.Path, Version: e.Version,
-			Status: e.Status, Truncated: e.Truncated, TLS: info.TLS, GRPCStatus: -1,
+			FlowKey: flow, Method: e.Method, Path: e.Path, Version: e.Version,
+			Status: e.Status, Truncated: e.Truncated, TLS: tls, GRPCStatus: -1,
 		},
 		Count: 1, BytesRead: int64(e.RespBytes), BytesWritten: int64(e.ReqBytes),
 	}
@@ -59,19 +75,6 @@ func httpRow(info *l7.Info, e *protocol.Exchange, ephemeral uint32) record.Httpf
 	return r
 }
 
-// collapsed applies the reference's ephemeral rule: only the opener's port is
-// collapsed, never the server's.
-func collapsed(k record.FlowKey, ephemeral uint32) record.FlowKey {
-	client := &k.SrcPort
-	if k.Direction == record.Incoming {
-		client = &k.DstPort
-	}
-	if uint32(*client) >= ephemeral {
-		*client = 0
-	}
-	return k
-}
-
 // datagram takes a DNS message. Those of loopback are kept when loopback flows
 // are, and when they are of the resolver that this host asks.
 func (x *exchanges) datagram(d *dnsflow.Datagram) {
@@ -82,6 +85,7 @@ func (x *exchanges) datagram(d *dnsflow.Datagram) {
 	if loopback && !x.cfg.Netflow.Loopback && !x.resolvers.has(d.Flow) {
 		return
 	}
+	x.lastDNS = d.Time
 	x.tracker.Datagram(d)
 }
 
@@ -98,10 +102,14 @@ func (x *exchanges) transaction(t *dnsflow.Transaction) {
 	if !x.chosen.Wanted(t.Flow.PID, t.Flow.Comm) {
 		return
 	}
+	flow := t.Flow
+	if x.nat != nil {
+		flow.NAT = x.nat(&flow, 0, x.lastDNS)
+	}
 	r := &x.oneDNS
 	*r = record.Dnsflow{
 		DNSKey: record.DNSKey{
-			FlowKey: dnsPorts(t.Flow, x.cfg.L7.DNSPorts), Rcode: t.Rcode, Query: t.Name, QType: t.Type,
+			FlowKey: dnsPorts(flow, x.cfg.L7.DNSPorts), Rcode: t.Rcode, Query: t.Name, QType: t.Type,
 		},
 		Count: 1, Answers: int64(t.Answers), Retries: int64(t.Retries),
 	}

@@ -38,7 +38,7 @@ func TestHTTPRowSeesBytesFromTheLocalEnd(t *testing.T) {
 		{record.Incoming, 10, 2000, 40000, 0},
 	} {
 		info := &l7.Info{Flow: flowBetween("10.0.0.1", "10.0.0.2", 40000, 80, c.direction), TLS: true}
-		r := httpRow(info, e, 0)
+		r := httpRow(info.Flow.Collapsed(0), info.TLS, e)
 		if r.BytesRead != c.read || r.BytesWritten != c.written || r.SrcPort != c.sport || r.DstPort != c.dport {
 			t.Errorf("%v: %+v", c.direction, r)
 		}
@@ -51,14 +51,15 @@ func TestHTTPRowSeesBytesFromTheLocalEnd(t *testing.T) {
 
 func TestHTTPRowWithoutAnswer(t *testing.T) {
 	info := &l7.Info{Flow: flowBetween("10.0.0.1", "10.0.0.2", 40000, 80, record.Outgoing)}
-	r := httpRow(info, &protocol.Exchange{Protocol: "http", Method: "GET", Start: 5, End: 9, ReqBytes: 3}, 32768)
+	e := &protocol.Exchange{Protocol: "http", Method: "GET", Start: 5, End: 9, ReqBytes: 3}
+	r := httpRow(info.Flow.Collapsed(32768), info.TLS, e)
 	if r.Count != 1 || r.LatencyCount != 0 || r.LatencySum != 0 || r.DurationSum != 0 || r.GRPCStatus != -1 {
 		t.Errorf("%+v", r)
 	}
 	if r.SrcPort != 0 {
 		t.Errorf("port %d is ephemeral", r.SrcPort)
 	}
-	if kept := httpRow(info, &protocol.Exchange{}, 65536); kept.SrcPort != 40000 {
+	if kept := info.Flow.Collapsed(65536); kept.SrcPort != 40000 {
 		t.Errorf("port %d, want it kept", kept.SrcPort)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"weft/config"
 	"weft/enrich/domain"
+	"weft/enrich/localip"
 	"weft/enrich/selection"
 	"weft/ledger"
 	"weft/probe"
@@ -33,6 +34,7 @@ type deps struct {
 	led     *ledger.Ledger
 	log     *slog.Logger
 	domains *domain.Cache
+	local   *localip.Resolver
 	// sessions is where the pipeline finds what ties flows to commands.
 	sessions *atomic.Pointer[exec.Sessions]
 	// built are the parts before this one in the list that run.
@@ -46,14 +48,18 @@ type part struct {
 	capability string
 	wanted     func(*config.Config) bool
 	build      func(deps) (collector, error)
+	// auxiliary: it collects nothing itself, and others are built on it, so that
+	// it starts and stops with the process only.
+	auxiliary bool
 }
 
 // parts lists the sources, in the order in which they start.
 func parts() []part {
 	return []part{
+		{name: "nat", capability: "ebpf-conntrack", wanted: wantsNAT, build: newNAT, auxiliary: true},
 		{
 			name: "conn", capability: "netflow", wanted: plugin("ebpf-net"),
-			build: func(d deps) (collector, error) { return conn.New(d.cfg, d.led, d.log) },
+			build: func(d deps) (collector, error) { return conn.New(d.cfg, d.nat(), d.led, d.log) },
 		},
 		{name: "l7", capability: "httpflow, dnsflow", wanted: wantsL7, build: newExchanges},
 		{name: "exec", capability: "programs", wanted: wantsSessions, build: newPrograms},
@@ -83,6 +89,8 @@ func newShells(d deps) (collector, error) {
 	return bash.New(d.cfg, bash.Options{Session: d.sessions.Load().Of}, d.led, d.log)
 }
 
+func wantsNAT(c *config.Config) bool { return plugin("ebpf-net")(c) && plugin("ebpf-conntrack")(c) }
+
 func plugin(name string) func(*config.Config) bool {
 	return func(c *config.Config) bool { return slices.Contains(c.EnabledPlugins, name) }
 }
@@ -91,7 +99,7 @@ func plugin(name string) func(*config.Config) bool {
 func notBuilt(c *config.Config) []string {
 	var missing []string
 	for _, name := range c.EnabledPlugins {
-		if !slices.Contains([]string{"ebpf-net", "ebpf-bash", "ebpf-exec"}, name) {
+		if !slices.Contains([]string{"ebpf-net", "ebpf-conntrack", "ebpf-bash", "ebpf-exec"}, name) {
 			missing = append(missing, name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"weft/source"
 )
@@ -61,15 +62,20 @@ func (a *Agent) startSources() error {
 			errs = append(errs, a.startPart(p))
 		}
 	}
-	if len(a.sources) == 0 {
+	if !a.collects() {
 		return errors.Join(append([]error{errors.New("nothing to collect: no enabled plugin could start")}, errs...)...)
 	}
 	return nil
 }
 
+// collects tells whether any source runs that emits records.
+func (a *Agent) collects() bool {
+	return slices.ContainsFunc(parts(), func(p part) bool { return !p.auxiliary && a.sources[p.name] != nil })
+}
+
 func (a *Agent) deps() deps {
 	d := deps{
-		cfg: a.cfg, led: a.ledger, log: a.log, domains: a.pipe.domains, sessions: &a.pipe.sessions,
+		cfg: a.cfg, led: a.ledger, log: a.log, domains: a.pipe.domains, local: a.pipe.local, sessions: &a.pipe.sessions,
 		built: map[string]collector{},
 	}
 	for name, r := range a.sources {
@@ -102,6 +108,7 @@ func (a *Agent) reloadSources() {
 	for _, p := range parts() {
 		r, want := a.sources[p.name], p.wanted(a.cfg)
 		switch {
+		case p.auxiliary && (r == nil || !want):
 		case r == nil && want:
 			_ = a.startPart(p) // logged there
 		case r != nil && !want:

@@ -31,6 +31,8 @@ struct flow_key {
 	u8 proto;
 	u8 incoming;
 	u32 name; /* hash of the process name, which stands in the value */
+	/* A time (ktime, low word first) at which the connection was open; 0: the row is of many. */
+	u32 when[2];
 };
 
 static __always_inline bool addr_is_v4(const u8 *a)

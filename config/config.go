@@ -81,6 +81,8 @@ type Netflow struct {
 	// MaxSockets bounds the table of live TCP sockets; MaxFlows bounds the
 	// rows that one read-out interval can hold in the kernel.
 	MaxSockets, MaxFlows int
+	// MaxNAT bounds the connections that ebpf-conntrack keeps.
+	MaxNAT int
 }
 
 // DataKit configures the datakit sink.

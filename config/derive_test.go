@@ -8,7 +8,8 @@ import (
 func TestDefaults(t *testing.T) {
 	c := mustLoad(t, "", nil)
 	if !reflect.DeepEqual(c.Sinks, []string{"stdout"}) || c.DataKit.Server != "http://0.0.0.0:9529" ||
-		c.Netflow != (Netflow{UDP: true, MaxSockets: 131072, MaxFlows: 65536}) || c.Listen != "127.0.0.1:9530" ||
+		c.Netflow != (Netflow{UDP: true, MaxSockets: 131072, MaxFlows: 65536, MaxNAT: 262144}) ||
+		c.Listen != "127.0.0.1:9530" ||
 		!reflect.DeepEqual(c.EnabledPlugins, []string{"ebpf-net"}) ||
 		!reflect.DeepEqual(c.L7.Enabled, []string{"httpflow"}) ||
 		c.DataKit.SpoolBytes != 256<<20 || c.DataKit.Encoding != "protobuf" || c.Linker.Enabled || c.Hostname == "" {

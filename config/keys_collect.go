@@ -71,6 +71,11 @@ func flowKeys() []Key {
 			bind: integer(func(c *Config) *int { return &c.Netflow.MaxFlows }, 1024, 1<<24),
 			Help: "Largest number of flows that the kernel holds between two read-outs.",
 		},
+		{
+			Name: "max_nat", Default: "262144",
+			bind: integer(func(c *Config) *int { return &c.Netflow.MaxNAT }, 1024, 1<<24),
+			Help: "Largest number of connections with NAT that ebpf-conntrack keeps, about 250 bytes each.",
+		},
 	}
 }
 

@@ -9,10 +9,9 @@ import (
 const notApplicable = "N/A"
 
 // Fill derives the outgoing tags and means from the key, the counters and what
-// enrichers have set (ProcessName, DstDomain, DstNATIP, DstNATPort), so it runs
-// after them. It may run again after a change. netnsDev is the device number
-// of the nsfs file system, which the kernel does not put beside a namespace's
-// inode number.
+// enrichers have set (ProcessName, DstDomain), so it runs after them. It may run
+// again after a change. netnsDev is the device number of the nsfs file system,
+// which the kernel does not put beside a namespace's inode number.
 func (n *Netflow) Fill(netnsDev uint64) {
 	n.Identity.fill(n.Measurement(), &n.FlowKey, netnsDev)
 	n.ConnectErrTag = errnoName(n.ConnectErrno)
@@ -41,11 +40,9 @@ func (d *Identity) fillEnds(k *FlowKey) {
 	d.SrcPortTag, d.DstPortTag = k.SrcPort.String(), k.DstPort.String()
 	d.SrcIPType, d.DstIPType = ipType(src), ipType(dst)
 	d.Family = familyText(src)
-	if d.DstNATIP == "" {
-		d.DstNATIP = notApplicable
-	}
-	if d.DstNATPort == "" {
-		d.DstNATPort = notApplicable
+	d.DstNATIP, d.DstNATPort = notApplicable, notApplicable
+	if k.NAT.IsValid() {
+		d.DstNATIP, d.DstNATPort = addrText(k.NAT.Addr().Unmap()), strconv.Itoa(int(k.NAT.Port()))
 	}
 }
 

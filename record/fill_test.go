@@ -43,11 +43,12 @@ func TestFillIncoming(t *testing.T) {
 func TestFillKeepsEnriched(t *testing.T) {
 	n := &Netflow{
 		FlowKey:  FlowKey{Comm: "java", Transport: UDP, ConnectErrno: 111},
-		Identity: Identity{ProcessName: "java-long-name", DstNATIP: "10.9.8.7", DstNATPort: "53"},
+		Identity: Identity{ProcessName: "java-long-name"},
 		TCPStats: &TCPStats{RTT: 5},
 	}
 	n.Src = netip.MustParseAddr("::ffff:10.0.0.1")
 	n.Dst = netip.MustParseAddr("2001:db8::1")
+	n.NAT = netip.MustParseAddrPort("[::ffff:10.9.8.7]:53")
 	n.Fill(3)
 	n.Fill(3)
 	for _, c := range [][3]string{

@@ -65,13 +65,28 @@ type FlowKey struct {
 	NetNS uint32
 	// ConnectErrno is the errno a connect failed with, else 0.
 	ConnectErrno uint16
+	// NAT is where DNAT sent an outgoing flow; the zero value without DNAT.
+	NAT netip.AddrPort
+}
+
+// Collapsed applies the reference's ephemeral rule: the opener's port is
+// collapsed when it is at least ephemeral, the server's never.
+func (k FlowKey) Collapsed(ephemeral uint32) FlowKey {
+	client := &k.SrcPort
+	if k.Direction == Incoming {
+		client = &k.DstPort
+	}
+	if uint32(*client) >= ephemeral {
+		*client = 0
+	}
+	return k
 }
 
 // Key returns the flow that a record is about; records embed it.
 func (k *FlowKey) Key() *FlowKey { return k }
 
-// Identity is the tags that every record of a flow has. ProcessName, DstDomain,
-// DstNATIP, DstNATPort and SessionID are set by enrichers, the rest by Fill.
+// Identity is the tags that every record of a flow has. ProcessName, DstDomain
+// and SessionID are set by enrichers, the rest by Fill.
 type Identity struct {
 	Source       string `tag:"source" help:"Fixed value: the name of the measurement."`
 	SrcIP        string `tag:"src_ip" help:"Source (local) IP."`

@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"net/netip"
 
 	"weft/config"
 	"weft/record"
@@ -24,3 +25,9 @@ type Source interface {
 	// Reload takes a new configuration over without losing an interval.
 	Reload(cfg *config.Config) error
 }
+
+// NAT returns where NAT sent an outgoing flow that has its exact ports; the
+// zero value for one without DNAT. Of the monotonic times in ns, when is one at
+// which the connection was open, 0 when none is known, and out is the end of
+// what the row tells. A nil NAT says that nobody knows.
+type NAT func(k *record.FlowKey, when, out int64) netip.AddrPort

@@ -72,6 +72,7 @@ type bpfFlowKey struct {
 	Proto        uint8
 	Incoming     uint8
 	Name         uint32
+	When         [2]uint32
 }
 
 type bpfFlowVal struct {
@@ -194,6 +195,7 @@ const (
 	bpfVarKeepLoopback           = "keep_loopback"
 	bpfVarSeedMode               = "seed_mode"
 	bpfVarSnapshots              = "snapshots"
+	bpfVarSplitClients           = "split_clients"
 	bpfVarUdpFound               = "udp_found"
 )
 
@@ -293,6 +295,7 @@ type bpfVariableSpecs struct {
 	KeepLoopback *ebpf.VariableSpec `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.VariableSpec `ebpf:"seed_mode"`
 	Snapshots    *ebpf.VariableSpec `ebpf:"snapshots"`
+	SplitClients *ebpf.VariableSpec `ebpf:"split_clients"`
 	UdpFound     *ebpf.VariableSpec `ebpf:"udp_found"`
 }
 
@@ -357,6 +360,7 @@ type bpfVariables struct {
 	KeepLoopback *ebpf.Variable `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.Variable `ebpf:"seed_mode"`
 	Snapshots    *ebpf.Variable `ebpf:"snapshots"`
+	SplitClients *ebpf.Variable `ebpf:"split_clients"`
 	UdpFound     *ebpf.Variable `ebpf:"udp_found"`
 }
 

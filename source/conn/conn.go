@@ -40,6 +40,7 @@ type Source struct {
 	caps      []probe.Capability
 	meter     *meter
 	gate      *gate
+	nat       source.NAT // nil: not asked for, or not to be had
 	cfg       config.Netflow
 	every     time.Duration
 	reload    chan *config.Config
@@ -52,18 +53,20 @@ type Source struct {
 // New loads and attaches the programs and takes in the sockets that exist. It
 // fails when neither TCP nor UDP can be seen; a part that is missing is told
 // by Capabilities.
-func New(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*Source, error) {
-	return newSource(cfg, led, log, tcpDoors(), udpDoors())
+func New(cfg *config.Config, nat source.NAT, led *ledger.Ledger, log *slog.Logger) (*Source, error) {
+	return newSource(cfg, nat, led, log, tcpDoors(), udpDoors())
 }
 
-func newSource(cfg *config.Config, led *ledger.Ledger, log *slog.Logger, tcp, udp []door) (*Source, error) {
+func newSource(
+	cfg *config.Config, nat source.NAT, led *ledger.Ledger, log *slog.Logger, tcp, udp []door,
+) (*Source, error) {
 	k, err := loadKernel(cfg.Netflow.MaxSockets, cfg.Netflow.MaxFlows)
 	if err != nil {
 		return nil, err
 	}
 	s := &Source{
 		log: log, k: k, out: newReadout(k.base), window: aggregate.NewFlowWindow(),
-		cfg: cfg.Netflow, every: cfg.Interval, reload: make(chan *config.Config),
+		nat: nat, cfg: cfg.Netflow, every: cfg.Interval, reload: make(chan *config.Config),
 	}
 	if err := s.start(tcp, udp); err != nil {
 		k.close()
@@ -74,7 +77,7 @@ func newSource(cfg *config.Config, led *ledger.Ledger, log *slog.Logger, tcp, ud
 }
 
 func (s *Source) start(tcp, udp []door) error {
-	if err := s.k.configure(s.cfg); err != nil {
+	if err := s.k.configure(s.cfg, s.nat != nil); err != nil {
 		return err
 	}
 	s.caps = []probe.Capability{s.startTCP(tcp)}
@@ -183,7 +186,7 @@ func (s *Source) relieve() time.Duration {
 	if used < size/2 {
 		return pressed
 	}
-	if err := s.out.drain(s.add); err != nil {
+	if err := s.drain(); err != nil {
 		s.log.Error("early read-out failed", "err", err)
 	}
 	return pressed
@@ -192,7 +195,7 @@ func (s *Source) relieve() time.Duration {
 // flush ends an interval: what live sockets have done since the last one joins
 // what the doors have added, and leaves.
 func (s *Source) flush(emit source.Emit) error {
-	err := errors.Join(s.snapshot(), s.out.drain(s.add))
+	err := errors.Join(s.snapshot(), s.drain())
 	s.meter.update()
 	emit(s.window.Flush(time.Now().UnixNano()))
 	active := s.udpActive
@@ -200,9 +203,18 @@ func (s *Source) flush(emit source.Emit) error {
 	return errors.Join(err, s.gate.closeIfIdle(active))
 }
 
-func (s *Source) add(n *record.Netflow) {
-	s.udpActive = s.udpActive || n.Transport == record.UDP
-	s.window.Add(n)
+// drain takes the rows out of the kernel. Where connections may have been sent
+// elsewhere by NAT, a row is one connection; it is joined with its target, and
+// equal rows become one only then.
+func (s *Source) drain() error {
+	return s.out.drain(func(n *record.Netflow, when int64) {
+		s.udpActive = s.udpActive || n.Transport == record.UDP
+		if s.nat != nil && n.Direction == record.Outgoing {
+			n.NAT = s.nat(&n.FlowKey, when, s.out.swapped)
+			n.FlowKey = n.Collapsed(uint32(s.cfg.EphemeralPort))
+		}
+		s.window.Add(n)
+	})
 }
 
 func (s *Source) snapshot() error {
@@ -241,7 +253,7 @@ func (s *Source) apply(cfg *config.Config) error {
 	old := s.cfg
 	s.every, s.cfg = cfg.Interval, cfg.Netflow
 	s.cfg.MaxSockets, s.cfg.MaxFlows = old.MaxSockets, old.MaxFlows
-	if err := s.k.configure(s.cfg); err != nil {
+	if err := s.k.configure(s.cfg, s.nat != nil); err != nil {
 		return err
 	}
 	if s.cfg.UDP != old.UDP {

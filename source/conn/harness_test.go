@@ -62,7 +62,7 @@ func begin(t *testing.T, cfg *config.Config, tcp, udp []door) *bench {
 		udp = udpDoors()
 	}
 	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 1)}
-	s, err := newSource(cfg, b.ledger, slog.New(slog.NewTextHandler(io.Discard, nil)), tcp, udp)
+	s, err := newSource(cfg, nil, b.ledger, slog.New(slog.NewTextHandler(io.Discard, nil)), tcp, udp)
 	if err != nil {
 		t.Fatal(err)
 	}

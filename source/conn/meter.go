@@ -9,11 +9,12 @@ import (
 )
 
 // configure sets the variables that programs read while they run.
-func (k *kernel) configure(c config.Netflow) error {
+func (k *kernel) configure(c config.Netflow, split bool) error {
 	for name, v := range map[string]uint32{
 		"keep_loopback": flag(c.Loopback),
 		"keep_ipv6":     flag(!c.IPv6Disabled),
 		"ephemeral_min": uint32(c.EphemeralPort),
+		"split_clients": flag(split),
 	} {
 		if err := k.base.Variables[name].Set(v); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)

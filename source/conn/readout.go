@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weft/probe"
 	"weft/record"
 )
 
@@ -19,9 +20,11 @@ type readout struct {
 	outer  *ebpf.Map
 	tables [2]*ebpf.Map
 	active int
-	used   *ebpf.Variable
-	keys   []bpfFlowKey
-	vals   []bpfFlowVal
+	// swapped is when the table at hand was swapped out, in monotonic ns.
+	swapped int64
+	used    *ebpf.Variable
+	keys    []bpfFlowKey
+	vals    []bpfFlowVal
 }
 
 func newReadout(base *ebpf.Collection) *readout {
@@ -43,10 +46,11 @@ func (r *readout) rowsInUse() uint64 {
 	return n
 }
 
-// drain swaps the tables and gives every row of the old one to add. The write
+// drain swaps the tables and gives every row of the old one to add, with a
+// time at which its connection was open, 0 where the row is of many. The write
 // of the map of maps returns after an RCU grace period, so that no program
 // still adds to the old table (see flows.h).
-func (r *readout) drain(add func(*record.Netflow)) error {
+func (r *readout) drain(add func(n *record.Netflow, when int64)) error {
 	old := r.tables[r.active]
 	next := r.tables[1-r.active]
 	if err := r.used.Set(uint64(0)); err != nil {
@@ -56,11 +60,13 @@ func (r *readout) drain(add func(*record.Netflow)) error {
 		return fmt.Errorf("swap flow tables: %w", err)
 	}
 	r.active = 1 - r.active
+	r.swapped = probe.Monotonic()
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := old.BatchLookupAndDelete(&cursor, r.keys, r.vals, nil)
 		for i := range n {
-			add(flowOf(&r.keys[i], &r.vals[i]))
+			k := &r.keys[i]
+			add(flowOf(k, &r.vals[i]), int64(k.When[0])|int64(k.When[1])<<32)
 		}
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil

@@ -19,6 +19,7 @@ static __always_inline void row_set_owner(struct flow_key *k, struct flow_val *v
 	struct listener *l;
 
 	k->incoming = e->role == ROLE_SERVER;
+	key_when(k, e->connect_16ns ? e->born + ((u64)e->connect_16ns << 4) : bpf_ktime_get_ns());
 	if (e->owner_from != OWNER_NONE) {
 		row_owner(k, v, &e->owner);
 		return;

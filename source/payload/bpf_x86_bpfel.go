@@ -158,6 +158,7 @@ type bpfFlowKey struct {
 	Proto        uint8
 	Incoming     uint8
 	Name         uint32
+	When         [2]uint32
 }
 
 type bpfListener struct {
@@ -352,6 +353,7 @@ const (
 	bpfVarReaderSleeps = "reader_sleeps"
 	bpfVarRingQuarter  = "ring_quarter"
 	bpfVarRowsUsed     = "rows_used"
+	bpfVarSplitClients = "split_clients"
 	bpfVarTypeChunk    = "type_chunk"
 	bpfVarTypeClose    = "type_close"
 	bpfVarTypeDns      = "type_dns"
@@ -450,6 +452,7 @@ type bpfVariableSpecs struct {
 	ReaderSleeps *ebpf.VariableSpec `ebpf:"reader_sleeps"`
 	RingQuarter  *ebpf.VariableSpec `ebpf:"ring_quarter"`
 	RowsUsed     *ebpf.VariableSpec `ebpf:"rows_used"`
+	SplitClients *ebpf.VariableSpec `ebpf:"split_clients"`
 	TypeChunk    *ebpf.VariableSpec `ebpf:"type_chunk"`
 	TypeClose    *ebpf.VariableSpec `ebpf:"type_close"`
 	TypeDns      *ebpf.VariableSpec `ebpf:"type_dns"`
@@ -527,6 +530,7 @@ type bpfVariables struct {
 	ReaderSleeps *ebpf.Variable `ebpf:"reader_sleeps"`
 	RingQuarter  *ebpf.Variable `ebpf:"ring_quarter"`
 	RowsUsed     *ebpf.Variable `ebpf:"rows_used"`
+	SplitClients *ebpf.Variable `ebpf:"split_clients"`
 	TypeChunk    *ebpf.Variable `ebpf:"type_chunk"`
 	TypeClose    *ebpf.Variable `ebpf:"type_close"`
 	TypeDns      *ebpf.Variable `ebpf:"type_dns"`

@@ -25,8 +25,18 @@ static __always_inline void dns_addrs(struct ev_dns *e, const struct packet *p)
 {
 	u8 *src = p->dir == OUT ? e->laddr : e->raddr;
 	u8 *dst = p->dir == OUT ? e->raddr : e->laddr;
+	struct sock *sk = (struct sock *)e->sk;
 	u32 v4[2] = {};
 
+	/* See packet_before_nat. */
+	if (p->dir == OUT && BPF_CORE_READ(sk, __sk_common.skc_dport)) {
+		struct flow_key k;
+
+		key_from_sock(&k, sk, PROBE);
+		__builtin_memcpy(e->laddr, k.laddr, sizeof(k.laddr));
+		__builtin_memcpy(e->raddr, k.raddr, sizeof(k.raddr));
+		return;
+	}
 	if (p->v6) {
 		bpf_skb_load_bytes(p->skb, 8, src, 16);
 		bpf_skb_load_bytes(p->skb, 24, dst, 16);

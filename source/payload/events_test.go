@@ -76,7 +76,7 @@ func TestForget(t *testing.T) {
 	r := &rows{names: map[bpfRowKey]*name{}}
 	key := bpfRowKey{Flow: 1, Path: 2, Status: 200, Version: 1}
 	var out []*record.Httpflow
-	add := func(h *record.Httpflow) { out = append(out, h) }
+	add := func(h *record.Httpflow, _, _ int64) { out = append(out, h) }
 	r.learn(&bpfEvRow{Row: key, Method: bpfMethodM_GET}, []byte("GET /a HTTP/1.1"), lineOptions{maxPath: 160})
 	r.take(&key, &bpfRowVal{Buckets: [32]uint32{0, 2, 1}, ReqBytes: 30, RespBytes: 60, Latency: 9}, add)
 	for range 2 {

@@ -98,7 +98,7 @@ func begin(t *testing.T, cfg *config.Config) *bench {
 	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 2), conns: map[l7.ConnID]*opened{},
 		keep: true, hellos: map[int]int{}}
 	var err error
-	if b.base, err = conn.New(cfg, b.ledger, log); err != nil {
+	if b.base, err = conn.New(cfg, nil, b.ledger, log); err != nil {
 		t.Fatal(err)
 	}
 	b.engine = l7.New(b.options(cfg), b.ledger)
@@ -197,7 +197,7 @@ func (b *bench) output() Output {
 			own.Data = slices.Clone(d.Data)
 			b.dns = append(b.dns, own)
 		},
-		Row: func(r *record.Httpflow) {
+		Row: func(r *record.Httpflow, _, _ int64) {
 			b.rows = append(b.rows, r)
 		},
 		TLS: func(k record.FlowKey, client, server []byte) {

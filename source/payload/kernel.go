@@ -101,9 +101,10 @@ func flag(b bool) uint32 {
 }
 
 // configure sets what programs read while they run.
-func (k *kernel) configure(c config.Netflow) error {
+func (k *kernel) configure(c config.Netflow, split bool) error {
 	for name, v := range map[string]uint32{
 		"keep_loopback": flag(c.Loopback), "keep_ipv6": flag(!c.IPv6Disabled), "ephemeral_min": uint32(c.EphemeralPort),
+		"split_clients": flag(split),
 	} {
 		// The compiler leaves a variable out that no program reads.
 		if variable := k.coll.Variables[name]; variable != nil {

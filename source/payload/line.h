@@ -3,7 +3,7 @@
 #ifndef WEFT_LINE_H
 #define WEFT_LINE_H
 
-#include "stream.h"
+#include "place.h"
 #include "rows.h"
 
 #define WORD(a, b, c, d, e, f, g, h)                                                                         \

@@ -20,7 +20,7 @@ func TestLoad(t *testing.T) {
 	for _, fetch := range []bool{true, false} {
 		t.Run(fmt.Sprint("fetch=", fetch), func(t *testing.T) {
 			cfg := testConfig()
-			base, err := conn.New(cfg, ledger.New(), slog.New(slog.DiscardHandler))
+			base, err := conn.New(cfg, nil, ledger.New(), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,20 +1,12 @@
 package payload
 
 import (
-	"golang.org/x/sys/unix"
-
 	"weft/ledger"
 	"weft/probe"
 )
 
 // Now is the kernel's monotonic time in ns, as bpf_ktime_get_ns has it.
-func Now() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0
-	}
-	return ts.Nano()
-}
+func Now() int64 { return probe.Monotonic() }
 
 // meter carries the kernel's counters into the ledger.
 type meter struct {

@@ -55,6 +55,7 @@ static __always_inline void stream_owner(struct stream *s, u64 key, bool egress)
 	__builtin_memcpy(s->comm, o.comm, sizeof(s->comm));
 	s->key.pid = o.pid;
 	s->key.name = mix(mix(hash_seed, *(u64 *)o.comm), *(u64 *)(o.comm + 8)) >> 32;
+	key_when(&s->key, s->born);
 	key_collapse(&s->key);
 	s->flow = hash_flow(&s->key);
 }

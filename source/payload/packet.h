@@ -161,6 +161,19 @@ static __always_inline bool packet_udp(struct packet *p, struct __sk_buff *skb)
 	return true;
 }
 
+/*
+ * On its way out a packet was changed already where the socket's own namespace
+ * does NAT; on its way in it was changed back. The socket has the ports that
+ * its process knows.
+ */
+static __always_inline void packet_before_nat(struct packet *p, struct bpf_sock *sk)
+{
+	u16 lport = sk->src_port, rport = sk->dst_port;
+
+	if (p->dir == OUT && lport && rport)
+		p->ports = bpf_htons(lport) | (u32)rport << 16;
+}
+
 /* The first eight bytes of the payload, zeroes behind its end. */
 static __always_inline u64 packet_word(const struct packet *p)
 {

@@ -66,7 +66,10 @@ static __always_inline int on_packet(struct __sk_buff *skb, const u8 dir)
 	if (!sk || !packet_ip(&p, skb))
 		return 1;
 	if (p.proto == WEFT_PROTO_UDP) {
-		if (packet_udp(&p, skb) && p.len && dns_wanted(&p))
+		if (!packet_udp(&p, skb) || !p.len)
+			return 1;
+		packet_before_nat(&p, sk);
+		if (dns_wanted(&p))
 			dns_packet(&p, (u64)(long)sk);
 		return 1;
 	}
@@ -76,6 +79,7 @@ static __always_inline int on_packet(struct __sk_buff *skb, const u8 dir)
 		count(STAT_HEADERS, 1);
 		return 1;
 	}
+	packet_before_nat(&p, sk);
 	return p.len ? on_tcp(&p, sk, dir) : 1;
 }
 

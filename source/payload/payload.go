@@ -49,7 +49,9 @@ type Output struct {
 	Ends func(id l7.ConnID, client, server uint64)
 	DNS  func(*dnsflow.Datagram)
 	// Row takes a row of exchanges that were counted in the kernel; it keeps it.
-	Row func(*record.Httpflow)
+	Row addRow
+	// Split: clients' connections are rows of their own, with their true ports.
+	Split bool
 	// TLS takes the first bytes of either side of a TLS connection.
 	TLS func(flow record.FlowKey, client, server []byte)
 	// Idle is called when what has come was handed over, about ten times a
@@ -112,7 +114,7 @@ func (s *Source) start(cfg *config.Config, shared map[string]*ebpf.Map, fetch bo
 		k.close()
 		return fmt.Errorf("read the ring: %w", err)
 	}
-	if err := errors.Join(k.configure(cfg.Netflow), k.attach()); err != nil {
+	if err := errors.Join(k.configure(cfg.Netflow, s.out.Split), k.attach()); err != nil {
 		rd.Close()
 		k.close()
 		return err
@@ -226,7 +228,7 @@ func (s *Source) flush() error {
 }
 
 // Reload takes over what can change while programs run.
-func (s *Source) Reload(cfg *config.Config) error { return s.k.configure(cfg.Netflow) }
+func (s *Source) Reload(cfg *config.Config) error { return s.k.configure(cfg.Netflow, s.out.Split) }
 
 // Unwanted tells the kernel that a connection's bytes are of no use. When it was
 // only forgotten here, it is looked at anew as soon as it speaks again.

@@ -15,8 +15,13 @@ const batch = 1024
 // name is what the hashes of a row stand for.
 type name struct {
 	row  record.Httpflow // key only
+	when int64           // its connection was open then, 0: the row is of many
 	used uint32          // generation of the last read-out that had it
 }
+
+// addRow takes a row, a time at which its connection was open (0: it is of
+// many), and when it was taken out of the kernel, both in monotonic ns.
+type addRow func(row *record.Httpflow, when, out int64)
 
 // rows reads the kernel's table of exchanges out. Two tables take turns, as in
 // source/conn; what a row's hashes stand for comes through the ring.
@@ -29,6 +34,8 @@ type rows struct {
 	vals   []bpfRowVal
 	names  map[bpfRowKey]*name
 	turn   uint32
+	// swapped is when the table at hand was swapped out, in monotonic ns.
+	swapped int64
 	// unnamed counts exchanges of rows whose announcement was lost.
 	unnamed, exchanges int64
 }
@@ -51,7 +58,8 @@ func (r *rows) full() bool {
 func (r *rows) learn(e *bpfEvRow, line []byte, o lineOptions) {
 	flow := flowKey(&e.Key, e.Comm[:])
 	method, path, cut := splitLine(e.Method, line, o)
-	r.names[e.Row] = &name{used: r.turn, row: record.Httpflow{HTTPKey: record.HTTPKey{
+	when := int64(e.Key.When[0]) | int64(e.Key.When[1])<<32
+	r.names[e.Row] = &name{when: when, used: r.turn, row: record.Httpflow{HTTPKey: record.HTTPKey{
 		FlowKey: flow, Method: method, Path: path, Truncated: cut || e.Row.Truncated != 0,
 		Version: version(e.Row.Version), Status: int(e.Row.Status), GRPCStatus: -1,
 	}}}
@@ -75,11 +83,12 @@ func (r *rows) swap() (old *ebpf.Map, err error) {
 	if err := r.outer.Put(uint32(0), uint32(r.tables[r.active].FD())); err != nil {
 		return nil, fmt.Errorf("swap the tables of exchanges: %w", err)
 	}
+	r.swapped = Now()
 	return old, nil
 }
 
 // drain gives the rows of a table that was swapped out to add, and empties it.
-func (r *rows) drain(old *ebpf.Map, add func(*record.Httpflow)) error {
+func (r *rows) drain(old *ebpf.Map, add addRow) error {
 	defer r.forget()
 	var cursor ebpf.MapBatchCursor
 	for {
@@ -96,7 +105,7 @@ func (r *rows) drain(old *ebpf.Map, add func(*record.Httpflow)) error {
 	}
 }
 
-func (r *rows) take(k *bpfRowKey, v *bpfRowVal, add func(*record.Httpflow)) {
+func (r *rows) take(k *bpfRowKey, v *bpfRowVal, add addRow) {
 	answered := v.answered()
 	n := answered + int64(v.Unanswered)
 	r.exchanges += n
@@ -114,7 +123,7 @@ func (r *rows) take(k *bpfRowKey, v *bpfRowVal, add func(*record.Httpflow)) {
 	}
 	row.LatencySum, row.DurationSum, row.LatencyMax = int64(v.Latency), int64(v.Latency+v.After), int64(v.LatencyMax)
 	row.Latencies = v.Buckets
-	add(&row)
+	add(&row, named.when, r.swapped)
 }
 
 // answered is the number of exchanges that have a response.

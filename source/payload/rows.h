@@ -106,10 +106,10 @@ static __always_inline u64 hash_flow(const struct flow_key *k)
 	const u32 *w = (const u32 *)k;
 	u64 h = hash_seed;
 
-	_Static_assert(sizeof(*k) == 52, "the flow key is hashed by words");
-	for (u32 i = 0; i < 12; i += 2)
+	_Static_assert(sizeof(*k) == 60, "the flow key is hashed by words");
+	for (u32 i = 0; i < 14; i += 2)
 		h = mix(h, w[i] | (u64)w[i + 1] << 32);
-	h = mix(h, w[12]);
+	h = mix(h, w[14]);
 	return h ? h : 1;
 }
 

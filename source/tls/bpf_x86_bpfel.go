@@ -158,6 +158,7 @@ type bpfTlsTie struct {
 		Proto        uint8
 		Incoming     uint8
 		Name         uint32
+		When         [2]uint32
 	}
 	Comm    [16]int8
 	OwnSeq  uint32

@@ -31,7 +31,7 @@ func liveSockets(t *testing.T) map[string]*ebpf.Map {
 	t.Helper()
 	needRoot(t)
 	cfg := &config.Config{Netflow: config.Netflow{Loopback: true, MaxSockets: 1 << 14, MaxFlows: 1 << 10}}
-	s, err := conn.New(cfg, ledger.New(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s, err := conn.New(cfg, nil, ledger.New(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,6 +27,43 @@ func httpKeepAliveL7() workload { return withRequests(httpKeepAlive(), "http_ka_
 
 // httpCloseL7 is http_close under the default collector.
 func httpCloseL7() workload { return withRequests(httpClose(), "http_close_l7") }
+
+// httpCloseConntrack is http_close_l7 with ebpf-conntrack, and no NAT anywhere.
+func httpCloseConntrack() workload {
+	w := withRequests(httpClose(), "http_close_ct")
+	w.conntrack = true
+	return w
+}
+
+// httpCloseNAT is that with a DNAT rule, by which each connection goes.
+func httpCloseNAT() workload {
+	w := withRequests(httpClose(), "http_close_nat")
+	w.conntrack, w.nat = true, true
+	w.client = func(l *lab, a amount) []string {
+		argv := wrk(l, a, "Connection: close")
+		argv[len(argv)-1] = strings.Replace(argv[len(argv)-1], serverIP, firstOf, 1)
+		return argv
+	}
+	return w
+}
+
+// natRules send what goes to nginx at another address to the server's.
+const natRules = `table ip bench {
+	chain out {
+		type nat hook output priority -100
+		ip daddr ` + firstOf + ` tcp dport { 80, 81 } dnat to ` + serverIP + `
+	}
+}`
+
+func (l *lab) nft(rules string) error {
+	cmd := exec.Command("nft", rules)
+	var out []byte
+	err := l.client.do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
+	if err != nil {
+		return fmt.Errorf("nft %s: %w\n%s", rules, err, out)
+	}
+	return nil
+}
 
 // withRequests compares httpflow with nginx's log, too.
 func withRequests(w workload, name string) workload {

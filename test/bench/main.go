@@ -129,6 +129,9 @@ func (b *bench) collectorFor(w workload) *collector {
 	if w.full {
 		c.command = b.fullCommand
 	}
+	if w.conntrack {
+		c.command += " --enabled ebpf-net,ebpf-conntrack"
+	}
 	return c
 }
 

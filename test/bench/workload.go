@@ -30,6 +30,9 @@ type workload struct {
 	unit string
 	// full asks for the collector as it is by default, with httpflow.
 	full bool
+	// conntrack adds ebpf-conntrack to that, nat sends the client's connections
+	// through a DNAT rule of its namespace.
+	conntrack, nat bool
 	// server and client are command lines in the lab.
 	server func(*lab) ([]string, error)
 	ready  bound
@@ -80,7 +83,13 @@ const settleLoad = 300 * time.Millisecond
 
 // run starts a server, runs a client against it to its end, and ends the
 // server. The server is new each time so that its own count is of this run.
-func (w workload) run(ctx context.Context, l *lab, a amount) (sample, error) {
+func (w workload) run(ctx context.Context, l *lab, a amount) (_ sample, err error) {
+	if w.nat {
+		if err := l.nft(natRules); err != nil {
+			return sample{}, err
+		}
+		defer func() { err = errors.Join(err, l.nft("delete table ip bench")) }()
+	}
 	argv, err := w.server(l)
 	if err != nil {
 		return sample{}, fmt.Errorf("preparing the server: %w", err)
@@ -155,7 +164,7 @@ func (l *lab) runClient(ctx context.Context, argv []string) (string, float64, er
 
 func workloads() []workload {
 	return []workload{httpKeepAlive(), httpClose(), iperf(), churn(), udp(), udpShort(),
-		httpKeepAliveL7(), httpCloseL7(), dns(), h2()}
+		httpKeepAliveL7(), httpCloseL7(), dns(), h2(), httpCloseConntrack(), httpCloseNAT()}
 }
 
 // loadResult is the count that our own generator prints last.

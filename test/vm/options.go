@@ -35,7 +35,8 @@ func parseFlags(args []string, w io.Writer) (options, error) {
 	fs.StringVar(&kernels, "kernels", "5.10,6.1,6.12,newest",
 		"Debian kernel `series`, newest, host, or folders of unpacked kernels")
 	fs.StringVar(&packages, "pkgs", "./source/...,./probe", "`packages` whose tests to run")
-	fs.StringVar(&modules, "mods", "veth,dummy,nf_conntrack,inet_diag,tcp_diag,sch_netem",
+	fs.StringVar(&modules, "mods", "veth,dummy,nf_conntrack,nf_conntrack_netlink,nft_chain_nat,nft_nat,nft_numgen,"+
+		"nft_redir,nft_masq,inet_diag,tcp_diag,sch_netem",
 		"kernel `modules` to load, with what they need")
 	fs.StringVar(&o.run, "run", "", "run only tests that match the `regexp`")
 	fs.StringVar(&extra, "args", "", "more `flags` for the test binaries, e.g. \"-test.short -test.count=3\"")

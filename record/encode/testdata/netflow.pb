@@ -1,50 +1,50 @@
 
 Ú
 netflow
-sourceZvalue-14@
-src_ipZvalue-15@
-dst_ipZvalue-16@
-src_portZvalue-17@
-dst_portZvalue-18@
-src_ip_typeZvalue-19@
-dst_ip_typeZvalue-20@
-familyZvalue-21@
-	transportZvalue-22@
-	directionZvalue-23@
-pidZvalue-24@
-process_nameZvalue-25@
-netnsZvalue-26@
+sourceZvalue-15@
+src_ipZvalue-16@
+dst_ipZvalue-17@
+src_portZvalue-18@
+dst_portZvalue-19@
+src_ip_typeZvalue-20@
+dst_ip_typeZvalue-21@
+familyZvalue-22@
+	transportZvalue-23@
+	directionZvalue-24@
+pidZvalue-25@
+process_nameZvalue-26@
+netnsZvalue-27@
 
-dst_domainZvalue-27@
+dst_domainZvalue-28@
 
-dst_nat_ipZvalue-28@
-dst_nat_portZvalue-29@
-	conn_sideZvalue-30@
-	client_ipZvalue-31@
-client_portZvalue-32@
-client_ip_typeZvalue-33@
-	server_ipZvalue-34@
-server_portZvalue-35@
-server_ip_typeZvalue-36@
-server_domainZvalue-37@
+dst_nat_ipZvalue-29@
+dst_nat_portZvalue-30@
+	conn_sideZvalue-31@
+	client_ipZvalue-32@
+client_portZvalue-33@
+client_ip_typeZvalue-34@
+	server_ipZvalue-35@
+server_portZvalue-36@
+server_ip_typeZvalue-37@
+server_domainZvalue-38@
 
-session_idZvalue-38@
-connect_errorZvalue-39@
+session_idZvalue-39@
+connect_errorZvalue-40@
 hostZhÃ¶st a@
 serviceZebpf@
 
-bytes_read€€€
-bytes_written€€À
-packets_read€€€
-packets_written€€À
-client_sent€€€
-server_sent€€À
-retransmits€€À
+bytes_read€€À
+bytes_written€€€
+packets_read€€À
+packets_written€€€
+client_sent€€À
+server_sent€€€
+retransmits€€€
 
-rtt€€€
-rtt_var€€À
-tcp_established€€€
+rtt€€À
+rtt_var€€€
+tcp_established€€À
 
-tcp_closed€€À
-tcp_connect_failed€€€
-connect_latency€€À•š—ìãŸçË
+tcp_closed€€€
+tcp_connect_failed€€À
+connect_latency€€€•š—ìãŸçË
