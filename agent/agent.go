@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -34,6 +35,7 @@ type Agent struct {
 	sources map[string]*running
 	failed  map[string]error // parts that could not start
 	facts   probe.Facts
+	watch   *limits
 }
 
 // Run collects until ctx ends or SIGINT or SIGTERM comes, then flushes the
@@ -75,7 +77,7 @@ func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) 
 	if err != nil {
 		return err
 	}
-	a.pipe = pipe
+	a.pipe, a.watch = pipe, newLimits(a)
 	server, err := a.serve()
 	if err != nil {
 		return errors.Join(err, pipe.stop(context.Background()))
@@ -84,6 +86,12 @@ func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) 
 	if err := a.startSources(); err != nil {
 		return errors.Join(err, pipe.stop(context.Background()))
 	}
+	debug.FreeOSMemory() // loading took more than what comes next
+	logSizes(a)
+	over := make(chan error, 1)
+	watching, ended := context.WithCancel(ctx)
+	defer ended()
+	go a.watch.run(watching, over)
 	a.log.Info("collecting", "version", a.cfg.Version, "interval", a.cfg.Interval, "sinks", a.cfg.Sinks)
 	for {
 		select {
@@ -93,6 +101,10 @@ func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) 
 			stop() // a second signal ends the process at once
 			a.log.Info("stopping: flushing the last partial interval")
 			return a.stop()
+		case err := <-over:
+			a.log.Error("stopping: flushing the last partial interval", "err", err)
+			a.pipe.report("weft: " + err.Error())
+			return errors.Join(err, a.stop())
 		}
 	}
 }
@@ -142,7 +154,8 @@ func fixed(old, cfg *config.Config) []string {
 		"max_sockets": old.Netflow.MaxSockets != cfg.Netflow.MaxSockets,
 		"max_flows":   old.Netflow.MaxFlows != cfg.Netflow.MaxFlows,
 		"l7_max_path": old.L7.MaxPath != cfg.L7.MaxPath, "l7_max_conns": old.L7.MaxConns != cfg.L7.MaxConns,
-		"l7_ring_size": old.L7.RingSize != cfg.L7.RingSize,
+		"l7_ring_size":            old.L7.RingSize != cfg.L7.RingSize,
+		"mem_limit (table sizes)": old.Tables != cfg.Tables,
 	} {
 		if changed {
 			keys = append(keys, key)
@@ -155,7 +168,7 @@ func fixed(old, cfg *config.Config) []string {
 func (a *Agent) health() web.Health {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	h := web.Health{}
+	h := web.Health{Shedding: a.watch.state()}
 	for _, c := range a.report().Capabilities {
 		h.Capabilities = append(h.Capabilities, web.Capability{
 			Name: c.Name, Feature: c.Feature, Door: c.Door, Advice: c.Advice,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weft/aggregate"
@@ -36,8 +37,7 @@ type exchanges struct {
 	log     *slog.Logger
 	cfg     *config.Config
 	payload *payload.Source
-	tls     *tls.Source // nil when not asked for, or not to be had
-	tlsErr  error
+	tls     plaintextRun
 	engine  *l7.Engine
 	tracker *dnsflow.Tracker
 	http    *aggregate.HTTPWindow
@@ -52,6 +52,10 @@ type exchanges struct {
 	// on loopback.
 	resolvers resolvers
 	reload    chan *config.Config
+	wantsTLS  bool
+	// slow makes one interval of so many, of which turn have passed.
+	slow atomic.Int32
+	turn int32
 }
 
 // newExchanges builds the part on the tables of sockets that netflow keeps.
@@ -75,14 +79,17 @@ func newExchanges(d deps) (collector, error) {
 	d.led.AddGauge(x.chosen.Gauges()...)
 	x.tracker = dnsflow.New(dnsflow.Options{Timeout: d.cfg.L7.DNSTimeout, Out: x.transaction}, d.led)
 	x.engine = l7.New(l7.Options{
-		Protocols: protocols(d.cfg), MaxConns: d.cfg.L7.MaxConns, Out: x.exchange, Ended: x.ended, Skip: x.skip,
+		Protocols: protocols(d.cfg), MaxConns: d.cfg.L7.MaxConns, MaxMemory: d.cfg.Tables.Buffer, Out: x.exchange, Ended: x.ended, Skip: x.skip,
 	}, d.led)
 	x.payload, err = payload.New(d.cfg, base.Shared(), x.output(), d.led, d.log)
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(d.cfg.L7.Enabled, "httpflow-tls") {
-		x.tls, x.tlsErr = tls.New(d.cfg, base.Shared(), x.plaintext(), d.led, d.log)
+	if x.wantsTLS = slices.Contains(d.cfg.L7.Enabled, "httpflow-tls"); x.wantsTLS {
+		x.tls.build = func() (*tls.Source, error) {
+			return tls.New(d.cfg, base.Shared(), x.plaintext(), d.led, d.log)
+		}
+		x.tls.open()
 	}
 	return x, nil
 }
@@ -124,26 +131,13 @@ func (x *exchanges) idle(now int64) {
 
 // Capabilities implements collector.
 func (x *exchanges) Capabilities() []probe.Capability {
-	all := x.payload.Capabilities()
-	if x.tls != nil {
-		all = append(all, x.tls.Capabilities()...)
-	}
-	if x.tlsErr != nil {
-		all = append(all, probe.Capability{
-			Name: "tls plaintext", Feature: "httpflow-tls",
-			Failed: []probe.Attempt{{Door: "uprobe", Why: x.tlsErr.Error()}},
-		})
-	}
-	return all
+	return append(x.payload.Capabilities(), x.tls.capabilities()...)
 }
 
 // tlsProcesses lists who uses TLS, for doctor.
 func (x *exchanges) tlsProcesses() []probe.TLSProcess {
-	if x.tls == nil {
-		return nil
-	}
 	var out []probe.TLSProcess
-	for _, p := range x.tls.Processes() {
+	for _, p := range x.tls.processes() {
 		out = append(out, probe.TLSProcess{
 			PID: p.PID, Name: p.Name, Kind: string(p.Kind), File: p.File, Reason: p.Reason,
 		})
@@ -154,9 +148,7 @@ func (x *exchanges) tlsProcesses() []probe.TLSProcess {
 // Close implements collector.
 func (x *exchanges) Close() {
 	x.payload.Close()
-	if x.tls != nil {
-		x.tls.Close()
-	}
+	x.tls.close()
 }
 
 // Run implements source.Source.
@@ -178,6 +170,10 @@ func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 			}
 			flush.Reset(x.cfg.Interval)
 		case <-flush.C:
+			if x.turn++; x.turn < x.slow.Load() {
+				continue
+			}
+			x.turn = 0
 			if err := x.flush(emit); err != nil {
 				x.log.Error("httpflow lost an interval", "err", err)
 			}
@@ -189,13 +185,9 @@ func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 
 // read runs the sources until both have handed over what they had.
 func (x *exchanges) read(ctx context.Context) error {
-	if x.tls == nil {
-		return x.payload.Run(ctx)
-	}
-	plain := make(chan error, 1)
-	go func() { plain <- x.tls.Run(ctx) }()
+	x.tls.run(ctx)
 	err := x.payload.Run(ctx)
-	return errors.Join(err, <-plain)
+	return errors.Join(err, x.tls.wait())
 }
 
 // relieve reads the kernel's table out early when it fills up, and lets time

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -45,6 +46,9 @@ type Source struct {
 	reload    chan *config.Config
 	passes    uint32 // snapshots so far
 	udpActive bool   // UDP rows since the last flush
+	// slow makes one interval of so many; 0 and 1 are the same.
+	slow atomic.Int32
+	turn int32 // intervals that have passed of the one
 	// seesListen is false on TCP doors that miss listen().
 	seesListen bool
 }
@@ -57,7 +61,7 @@ func New(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*Source, err
 }
 
 func newSource(cfg *config.Config, led *ledger.Ledger, log *slog.Logger, tcp, udp []door) (*Source, error) {
-	k, err := loadKernel(cfg.Netflow.MaxSockets, cfg.Netflow.MaxFlows)
+	k, err := loadKernel(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +164,16 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 			}
 			flush.Reset(s.every)
 		case <-pressure.C:
-			pressure.Reset(s.relieve())
+			pressure.Reset(s.relieve(emit))
 		case <-s.gate.wakes():
 			if err := s.gate.open(); err != nil {
 				s.log.Error("UDP is not seen", "err", err)
 			}
 		case <-flush.C:
+			if s.turn++; s.turn < s.slow.Load() {
+				continue
+			}
+			s.turn = 0
 			if err := s.flush(emit); err != nil {
 				s.log.Error("netflow lost an interval", "err", err)
 			}
@@ -173,9 +181,13 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	}
 }
 
+// Slow makes one interval of n, until it is called with 1. Nothing is lost: the
+// flow table is read out as before when it fills up.
+func (s *Source) Slow(n int) { s.slow.Store(int32(n)) }
+
 // relieve reads the flow table out early when it is half full, and says when
-// to look again.
-func (s *Source) relieve() time.Duration {
+// to look again. So many rows may wait here as in the kernel.
+func (s *Source) relieve(emit source.Emit) time.Duration {
 	used, size := s.out.rowsInUse(), uint64(s.cfg.MaxFlows)
 	if used < size/16 {
 		return calm
@@ -185,6 +197,9 @@ func (s *Source) relieve() time.Duration {
 	}
 	if err := s.out.drain(s.add); err != nil {
 		s.log.Error("early read-out failed", "err", err)
+	}
+	if s.window.Len() > s.cfg.MaxFlows {
+		emit(s.window.Flush(time.Now().UnixNano())) // the rest of the interval follows in rows of its own
 	}
 	return pressed
 }

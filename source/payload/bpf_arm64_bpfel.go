@@ -215,7 +215,8 @@ const (
 	bpfPayloadStatSTAT_STREAMS_ADDED   bpfPayloadStat = 16
 	bpfPayloadStatSTAT_STREAMS_REMOVED bpfPayloadStat = 17
 	bpfPayloadStatSTAT_NAMED           bpfPayloadStat = 18
-	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 19
+	bpfPayloadStatSTAT_SHED            bpfPayloadStat = 19
+	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 20
 )
 
 type bpfRowKey struct {
@@ -347,6 +348,7 @@ const (
 	bpfVarReaderSleeps = "reader_sleeps"
 	bpfVarRingQuarter  = "ring_quarter"
 	bpfVarRowsUsed     = "rows_used"
+	bpfVarShed         = "shed"
 	bpfVarTypeChunk    = "type_chunk"
 	bpfVarTypeClose    = "type_close"
 	bpfVarTypeDns      = "type_dns"
@@ -445,6 +447,7 @@ type bpfVariableSpecs struct {
 	ReaderSleeps *ebpf.VariableSpec `ebpf:"reader_sleeps"`
 	RingQuarter  *ebpf.VariableSpec `ebpf:"ring_quarter"`
 	RowsUsed     *ebpf.VariableSpec `ebpf:"rows_used"`
+	Shed         *ebpf.VariableSpec `ebpf:"shed"`
 	TypeChunk    *ebpf.VariableSpec `ebpf:"type_chunk"`
 	TypeClose    *ebpf.VariableSpec `ebpf:"type_close"`
 	TypeDns      *ebpf.VariableSpec `ebpf:"type_dns"`
@@ -522,6 +525,7 @@ type bpfVariables struct {
 	ReaderSleeps *ebpf.Variable `ebpf:"reader_sleeps"`
 	RingQuarter  *ebpf.Variable `ebpf:"ring_quarter"`
 	RowsUsed     *ebpf.Variable `ebpf:"rows_used"`
+	Shed         *ebpf.Variable `ebpf:"shed"`
 	TypeChunk    *ebpf.Variable `ebpf:"type_chunk"`
 	TypeClose    *ebpf.Variable `ebpf:"type_close"`
 	TypeDns      *ebpf.Variable `ebpf:"type_dns"`

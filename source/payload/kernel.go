@@ -46,6 +46,7 @@ func loadKernel(cfg *config.Config, shared map[string]*ebpf.Map, fetch bool) (*k
 		if m == nil {
 			return nil, fmt.Errorf("the table %s of TCP sockets is missing", name)
 		}
+		spec.Maps[name].MaxEntries = m.MaxEntries()
 		replace[name] = m
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})
@@ -61,6 +62,14 @@ func prepare(spec *ebpf.CollectionSpec, cfg *config.Config, fetch bool) error {
 	cut(spec.Maps[bpfMapStreams], uint32(unsafe.Offsetof(bpfStream{}.Line))+line)
 	cut(spec.Maps[bpfMapEarlies], uint32(unsafe.Offsetof(bpfEarly{}.Line))+line)
 	spec.Maps[bpfMapStreams].MaxEntries = uint32(cfg.L7.MaxConns)
+	if n := uint32(cfg.Tables.ExchangeRows); n > 0 {
+		for _, m := range []*ebpf.MapSpec{spec.Maps[bpfMapRowsA], spec.Maps[bpfMapRowsB], spec.Maps[bpfMapRows].InnerMap} {
+			m.MaxEntries = n
+		}
+	}
+	if n := uint32(cfg.Tables.Side); n > 0 {
+		spec.Maps[bpfMapVerdicts].MaxEntries = n
+	}
 	ring := uint32(cfg.L7.RingSize) << 20
 	spec.Maps[bpfMapEvents].MaxEntries = ring
 	var seed [8]byte
