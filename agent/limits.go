@@ -119,10 +119,10 @@ func (l *limits) check(now time.Time) error {
 	return nil
 }
 
-// goLimit is what Go's memory may be so that all together stays below 85% of
+// goLimit is what Go's memory may be so that all together stays below 82% of
 // the limit: the rest is room for what comes between two collections.
 func goLimit(limit int64, m limit.Memory) int64 {
-	return max(limit*85/100-m.BPF-m.File, 4<<20)
+	return max(limit*82/100-m.BPF-m.File, 4<<20)
 }
 
 // step carries a decision of the ladder out and tells everybody.

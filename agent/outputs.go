@@ -54,10 +54,7 @@ func openOutputs(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*out
 }
 
 func (o *outputs) open(cfg *config.Config) error {
-	queue := outputQueue
-	if cfg.Tables.Queue > 0 {
-		queue = cfg.Tables.Queue
-	}
+	queue := queuePoints(cfg)
 	for _, name := range cfg.Sinks {
 		s, err := buildSink(name, cfg, o.ledger, o.log)
 		if err != nil {
@@ -71,6 +68,14 @@ func (o *outputs) open(cfg *config.Config) error {
 		o.active = append(o.active, out)
 	}
 	return nil
+}
+
+// queuePoints is how many points may wait.
+func queuePoints(cfg *config.Config) int {
+	if cfg.Tables.Queue > 0 {
+		return cfg.Tables.Queue
+	}
+	return outputQueue
 }
 
 // buildSink is the list of sinks.

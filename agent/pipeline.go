@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +37,9 @@ type pipeline struct {
 	queue chan []record.Record
 	apply chan func()
 	done  chan struct{}
+	// waiting are the records in the queue and at work; beyond most, sources wait.
+	waiting atomic.Int64
+	most    int64
 
 	names    *process.Namer
 	local    *localip.Resolver
@@ -60,8 +64,8 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 		log: log, stage: led.Stage("pipeline"),
 		queue: make(chan []record.Record, batches), apply: make(chan func()), done: make(chan struct{}),
 		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc), domains: domain.New(domain.Options{MaxEntries: cfg.Tables.Names}),
-		netnsDev: nsfsDev(),
-		flat:     flat, global: globalTags(cfg), sampling: newSampling(cfg), outs: outs,
+		netnsDev: nsfsDev(), most: int64(queuePoints(cfg)),
+		flat: flat, global: globalTags(cfg), sampling: newSampling(cfg), outs: outs,
 	}
 	p.domains.SetFloor(domainFloor(cfg))
 	led.AddGauge(p.domains.Gauges()...)
@@ -69,17 +73,27 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 	return p, nil
 }
 
-// emit is the source.Emit of every source. It does not block.
+// emit is the source.Emit of every source. It waits a little while more records
+// are on their way than may be, and drops what does not fit into the queue then.
 func (p *pipeline) emit(batch []record.Record) {
 	if len(batch) == 0 {
 		return
 	}
-	p.stage.In(int64(len(batch)))
-	select {
-	case p.queue <- batch:
-	default:
-		p.stage.Drop("queue_full", int64(len(batch)))
+	n := int64(len(batch))
+	p.stage.In(n)
+	for end := time.Now().Add(patience); p.waiting.Load() > p.most && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
 	}
+	if p.waiting.Load() <= p.most {
+		p.waiting.Add(n)
+		select {
+		case p.queue <- batch:
+			return
+		default:
+			p.waiting.Add(-n)
+		}
+	}
+	p.stage.Drop("queue_full", n)
 }
 
 func (p *pipeline) run() {
@@ -107,6 +121,7 @@ func (p *pipeline) process(batch []record.Record) {
 		p.sampling.end(points)
 		p.stage.Out(int64(len(points)))
 		p.outs.write(points)
+		p.waiting.Add(-int64(len(piece)))
 	}
 	p.domains.Expire(time.Now().UnixNano())
 }

@@ -66,7 +66,8 @@ func (l *Ladder) Decide(uses []Use, now time.Time) bool {
 	if now.Sub(l.calm) < l.wait {
 		return false
 	}
-	l.level, l.changed, l.back, l.calm = l.level-1, now, now, now
+	// Those behind it follow sooner, as long as there is room.
+	l.level, l.changed, l.back, l.calm = l.level-1, now, now, now.Add(settle-l.wait)
 	if l.level == 0 {
 		l.cause = Use{}
 	}

@@ -26,7 +26,7 @@ func TestLadder(t *testing.T) {
 		t.Errorf("levels %v", got)
 	}
 	got = drive(l, 30, 70, cpuAt(0.2))
-	if got[10] != 4 || got[15] != 3 || got[29] != 3 || got[30] != 2 || got[69] != 0 || l.Cause().Name != "" {
+	if got[14] != 4 || got[15] != 3 || got[19] != 3 || got[20] != 2 || got[30] != 0 || l.Cause().Name != "" {
 		t.Errorf("levels %v", got)
 	}
 }

@@ -9,6 +9,9 @@ import (
 // means over it, memory was above the limit all the time.
 const Window = 5 * time.Second
 
+// enough of a window is one: ticks come a little early or late.
+const enough = Window - 500*time.Millisecond
+
 // Limits are the bounds; 0 is none.
 type Limits struct {
 	CPU      float64 // cores
@@ -38,10 +41,10 @@ func (w *Watch) Add(s Sample, l Limits) []Use {
 		w.steps = append(w.steps, nicSteps(w.samples[n-1].NICs, s.NICs))
 	}
 	w.samples = append(w.samples, s)
-	for len(w.samples) > 2 && s.At.Sub(w.samples[1].At) >= Window {
+	for len(w.samples) > 2 && s.At.Sub(w.samples[1].At) >= enough {
 		w.samples, w.steps = w.samples[1:], w.steps[1:]
 	}
-	full := s.At.Sub(w.samples[0].At) >= Window
+	full := s.At.Sub(w.samples[0].At) >= enough
 	var uses []Use
 	if l.CPU > 0 {
 		uses = append(uses, w.cpu(l.CPU, full))
