@@ -69,7 +69,7 @@ func (w *Watch) cpu(limit float64, full bool) Use {
 		mean := (w.samples[n-1].CPU - w.samples[0].CPU).Seconds() / w.seconds()
 		u.Now = (w.samples[n-1].CPU - w.samples[n-2].CPU).Seconds() /
 			w.samples[n-1].At.Sub(w.samples[n-2].At).Seconds() / limit
-		u.Text = fmt.Sprintf("%.2f of %.2f cores, the mean of %.0fs", mean, limit, w.seconds())
+		u.Text = fmt.Sprintf("%.3g of %.3g cores, the mean of %.0fs", mean, limit, w.seconds())
 		if full {
 			u.Held = mean / limit
 		}

@@ -34,7 +34,7 @@ func near(a, b float64) bool { return math.Abs(a-b) < 1e-6 }
 // CPU is that of the last five seconds, not of the life so far.
 func TestCPUIsRecent(t *testing.T) {
 	idleThenBusy := cpu(0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 6, 8, 10)
-	if u := feed(Limits{CPU: 1}, idleThenBusy...)[0]; !near(u.Held, 2) || !strings.Contains(u.Text, "2.00 of 1.00 cores") {
+	if u := feed(Limits{CPU: 1}, idleThenBusy...)[0]; !near(u.Held, 2) || !strings.Contains(u.Text, "2 of 1 cores") {
 		t.Errorf("%+v, want twice the limit", u)
 	}
 	busyThenIdle := cpu(0, 5, 10, 15, 20, 20, 20, 20, 20, 20, 20)
