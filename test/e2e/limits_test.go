@@ -369,6 +369,11 @@ func TestDegrade(t *testing.T) {
 			t.Errorf("/healthz does not say %s:\n%s", word, health)
 		}
 	}
+	doctor, _ := exec.Command(binary, "doctor", "--cpu-limit", "0.12", "--limit-action", "degrade", "--listen",
+		strings.TrimPrefix(c.URL, "http://")).Output()
+	if !strings.Contains(string(doctor), "has taken step") || !strings.Contains(string(doctor), "left out: payload that is parsed") {
+		t.Errorf("doctor does not say what is left out:\n%s", doctor)
+	}
 	turned := churn.result(t)
 	h2.text(t)
 	awaitStep(t, c, 90*time.Second, func(step float64) bool { return step == 0 })
