@@ -87,25 +87,39 @@ func (p Plan) shares(t *Tables) []share {
 // Derive sets the sizes that were not given. When all tables together need more
 // than the limit, it says what is wrong.
 func (p Plan) Derive() (t Tables, wrong string) {
+	t, need, given := p.derive()
+	if need <= p.Mem {
+		return t, ""
+	}
+	wrong = mib(p.Mem) + " is too little"
+	if given {
+		wrong += " for the table sizes that are given"
+	}
+	// What else is needed grows with the limit, but not as fast.
+	for p.Mem = need >> 20 << 20; need > p.Mem; _, need, _ = p.derive() {
+		p.Mem += 1 << 20
+	}
+	return t, fmt.Sprintf("%s; allowed: %s or more", wrong, mib(p.Mem))
+}
+
+// derive says how many bytes all needs, and whether any size was given.
+func (p Plan) derive() (t Tables, need int64, given bool) {
 	base := int64(baseBytes + spareBytes)
 	if p.TLS {
 		base += tlsBytes
 	}
 	room := max(p.Mem-base, 0)
 	t.Buffer = min(max(room/32, 1<<20), 64<<20)
-	need, asked := base+t.Buffer, ""
+	need = base + t.Buffer
 	for _, s := range p.shares(&t) {
 		if s.key == "" || !p.Given(s.key) {
 			*s.at = s.fit(room)
 		} else {
-			asked = " with the table sizes that are given"
+			given = true
 		}
 		need += int64(*s.at) * s.bytes
 	}
-	if need > p.Mem {
-		wrong = fmt.Sprintf("%s is too little; allowed: %s or more%s", mib(p.Mem), mib(need), asked)
-	}
-	return t, wrong
+	return t, need, given
 }
 
 // fit is the share's part of the room in units: a multiple of 1024, or for the

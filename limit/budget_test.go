@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -53,8 +54,14 @@ func TestGivenSizesStay(t *testing.T) {
 
 func TestTooLittle(t *testing.T) {
 	for _, mem := range []int64{1, 1 << 20, 40 << 20} {
-		if _, _, wrong := plan(mem); !strings.Contains(wrong, "is too little") {
-			t.Errorf("%d MiB: %q", mem>>20, wrong)
+		_, _, wrong := plan(mem)
+		_, least, found := strings.Cut(wrong, "is too little; allowed: ")
+		var enough float64
+		if _, err := fmt.Sscan(strings.TrimSuffix(least, "MiB or more"), &enough); !found || err != nil {
+			t.Fatalf("%d MiB: %q", mem>>20, wrong)
+		}
+		if _, _, wrong := plan(int64(enough * (1 << 20))); wrong != "" {
+			t.Errorf("what is said to be enough is not: %s", wrong)
 		}
 	}
 }
