@@ -53,7 +53,9 @@ func leftOut(listen string) []string {
 		return []string{"the collector at " + listen + " leaves nothing out"}
 	}
 	s := health.Shedding
-	lines := []string{fmt.Sprintf("the collector at %s has taken step %d of %d, because of %s", listen, s.Step, s.Of, s.Cause)}
+	lines := []string{
+		fmt.Sprintf("the collector at %s has taken step %d of %d, because of %s", listen, s.Step, s.Of, s.Cause),
+	}
 	for _, what := range s.LeftOut {
 		lines = append(lines, "left out: "+what)
 	}

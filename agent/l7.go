@@ -79,7 +79,8 @@ func newExchanges(d deps) (collector, error) {
 	d.led.AddGauge(x.chosen.Gauges()...)
 	x.tracker = dnsflow.New(dnsflow.Options{Timeout: d.cfg.L7.DNSTimeout, Out: x.transaction}, d.led)
 	x.engine = l7.New(l7.Options{
-		Protocols: protocols(d.cfg), MaxConns: d.cfg.L7.MaxConns, MaxMemory: d.cfg.Tables.Buffer, Out: x.exchange, Ended: x.ended, Skip: x.skip,
+		Protocols: protocols(d.cfg), MaxConns: d.cfg.L7.MaxConns, MaxMemory: d.cfg.Tables.Buffer,
+		Out: x.exchange, Ended: x.ended, Skip: x.skip,
 	}, d.led)
 	x.payload, err = payload.New(d.cfg, base.Shared(), x.output(), d.led, d.log)
 	if err != nil {

@@ -112,7 +112,8 @@ func (w *Watch) net(limit int64, full bool) Use {
 			}
 			most = sum[dir]
 			rate := sum[dir] / w.seconds()
-			u.Text = fmt.Sprintf("%s/s %s on %s of %s/s, the mean of %.0fs", mib(int64(rate)), what, name, mib(limit), w.seconds())
+			u.Text = fmt.Sprintf("%s/s %s on %s of %s/s, the mean of %.0fs",
+				mib(int64(rate)), what, name, mib(limit), w.seconds())
 			u.Now = rate / float64(limit)
 		}
 	}

@@ -67,8 +67,9 @@ func TestSpikesDoNotCount(t *testing.T) {
 
 // Before there is a window nothing is exceeded.
 func TestStartIsNoExcess(t *testing.T) {
-	if u := feed(Limits{CPU: 1, Mem: 1}, Sample{Mem: Memory{Process: 9}}, Sample{CPU: 4e9, Mem: Memory{Process: 9}}); u[0].Held != 0 ||
-		u[1].Held != 0 || u[1].Now != 9 {
+	mem := Memory{Process: 9}
+	u := feed(Limits{CPU: 1, Mem: 1}, Sample{Mem: mem}, Sample{CPU: 4e9, Mem: mem})
+	if u[0].Held != 0 || u[1].Held != 0 || u[1].Now != 9 {
 		t.Errorf("%+v", u)
 	}
 }
@@ -93,7 +94,8 @@ func TestBandwidth(t *testing.T) {
 		samples []Sample
 		want    float64
 	}{
-		"steady": {nics(byName{"a": 0, "b": 0}, byName{"a": 100, "b": 10}, byName{"a": 200, "b": 20}, byName{"a": 300, "b": 30},
+		"steady": {nics(byName{"a": 0, "b": 0}, byName{"a": 100, "b": 10}, byName{"a": 200, "b": 20},
+			byName{"a": 300, "b": 30},
 			byName{"a": 400, "b": 40}, byName{"a": 500, "b": 50}), 1},
 		"reset": {nics(byName{"a": 1e9}, byName{"a": 1e9 + 100}, byName{"a": 0}, byName{"a": 100}, byName{"a": 200},
 			byName{"a": 300}), 0.8},
@@ -111,8 +113,8 @@ func TestBandwidth(t *testing.T) {
 }
 
 func TestParseNICs(t *testing.T) {
-	got := parseNICs([]byte(`Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+	got := parseNICs([]byte(`Inter-|   Receive                                 |  Transmit
+ face |bytes    packets errs drop fifo frame compressed|bytes    packets errs drop fifo colls
     lo: 4294967296       5    0    0    0     0          0         0  7        5    0    0    0     0       0          0
 eth0.1:123456789012 1 0 0 0 0 0 0 98765432109 1 0 0 0 0 0 0
 `))

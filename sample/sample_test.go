@@ -101,8 +101,11 @@ func TestKeys(t *testing.T) {
 	if OfFlow(&one) == OfFlow(&two) {
 		t.Error("overflow rows of two processes have one key")
 	}
-	first, ok1 := OfPoint(&record.Point{Fields: []record.Field{{Key: "session_id", Value: "s1"}, {Key: "line", Value: "ls"}}})
-	second, ok2 := OfPoint(&record.Point{Fields: []record.Field{{Key: "session_id", Value: "s1"}, {Key: "line", Value: "ps"}}})
+	line := func(text string) *record.Point {
+		return &record.Point{Fields: []record.Field{{Key: "session_id", Value: "s1"}, {Key: "line", Value: text}}}
+	}
+	first, ok1 := OfPoint(line("ls"))
+	second, ok2 := OfPoint(line("ps"))
 	if !ok1 || !ok2 || first != second {
 		t.Error("lines of a session have two keys")
 	}

@@ -24,9 +24,8 @@ func TestSamplingRate(t *testing.T) {
 	begin(t, p.Server, generator, "tcp-server", "-listen", netlab.ServerIP+":9301", "-limit", "1h")
 	p.Server.AwaitListener(t, netlab.ServerIP+":9301")
 	c := start(t, "--interval", "1s", "--ephemeral-port", "32768", "--sampling-rate", "0.4")
-	load := begin(t, p.Client, generator, "tcp-churn", "-to", netlab.ServerIP+":9301", "-n", strconv.Itoa(n), "-rate", "2000",
-		"-size", strconv.Itoa(size))
-	r := load.result(t)
+	r := begin(t, p.Client, generator, "tcp-churn", "-to", netlab.ServerIP+":9301", "-n", strconv.Itoa(n),
+		"-rate", "2000", "-size", strconv.Itoa(size)).result(t)
 	settle(t, p)
 	time.Sleep(1500 * time.Millisecond) // counters are as of the last interval
 	dropped := c.Metrics(t, "sampled_out")
@@ -39,9 +38,9 @@ func TestSamplingRate(t *testing.T) {
 	}
 	equal(t, "connections kept at the server's end", len(server), len(client))
 	near(t, "connections kept", float64(len(client)), n*rate, 3*math.Sqrt(n*rate*(1-rate)))
-	near(t, "scaled connections", float64(e.client.Sum("tcp_closed"))/rate, float64(r.Connections),
-		3*math.Sqrt(n*(1-rate)/rate))
-	near(t, "scaled bytes", float64(e.server.Sum("bytes_read"))/rate, float64(r.SentBytes), 3*size*math.Sqrt(n*(1-rate)/rate))
+	tolerance := 3 * math.Sqrt(n*(1-rate)/rate)
+	near(t, "scaled connections", float64(e.client.Sum("tcp_closed"))/rate, float64(r.Connections), tolerance)
+	near(t, "scaled bytes", float64(e.server.Sum("bytes_read"))/rate, float64(r.SentBytes), size*tolerance)
 	equal(t, "rows that carry the rate", len(e.client.Where("sampling_rate", "0.4")), len(e.client))
 	if len(dropped) == 0 {
 		t.Error("what was left out is not counted")
@@ -73,7 +72,8 @@ func TestSamplingPerMinute(t *testing.T) {
 	begin(t, p.Server, generator, "tcp-server", "-listen", netlab.ServerIP+":9301", "-limit", "1h")
 	p.Server.AwaitListener(t, netlab.ServerIP+":9301")
 	c := start(t, "--interval", "1s", "--ephemeral-port", "32768", "--sampling-rate-ptsperminute", strconv.Itoa(perMinute))
-	r := begin(t, p.Client, generator, "tcp-churn", "-to", netlab.ServerIP+":9301", "-n", strconv.Itoa(n), "-rate", "800").result(t)
+	r := begin(t, p.Client, generator, "tcp-churn", "-to", netlab.ServerIP+":9301", "-n", strconv.Itoa(n),
+		"-rate", "800").result(t)
 	settle(t, p)
 	rows := c.Stop(t)
 	// Less than a minute has passed, so it may not be more than the limit by much.
