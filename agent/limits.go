@@ -59,6 +59,8 @@ type limits struct {
 	watch  limit.Watch
 	ladder *limit.Ladder
 	failed string // the last error that was logged
+	goMost int64  // Go's limit without one of ours
+	goNow  int64
 
 	mu    sync.Mutex
 	uses  []limit.Use
@@ -68,7 +70,8 @@ type limits struct {
 }
 
 func newLimits(a *Agent) *limits {
-	l := &limits{agent: a, reader: limit.NewReader(a.cfg.HostProc), ladder: limit.NewLadder(shedSlow)}
+	l := &limits{agent: a, reader: limit.NewReader(a.cfg.HostProc), ladder: limit.NewLadder(shedSlow),
+		goMost: debug.SetMemoryLimit(-1)}
 	a.ledger.AddGauge(l.gauges()...)
 	return l
 }
@@ -93,18 +96,22 @@ func (l *limits) run(ctx context.Context, over chan<- error) {
 
 func (l *limits) check(now time.Time) error {
 	cfg := l.agent.limits()
+	set := limit.Limits{CPU: cfg.CPU, Mem: cfg.Mem, Net: cfg.Net}
+	if set == (limit.Limits{}) && l.ladder.Level() == 0 {
+		l.watch = limit.Watch{}
+		l.boundGo(0, limit.Memory{})
+		return nil
+	}
 	sample, err := l.reader.Read(now)
 	if err != nil && err.Error() != l.failed {
 		l.failed = err.Error()
 		l.agent.log.Error("limits are watched in part", "err", err)
 	}
-	uses := l.watch.Add(sample, limit.Limits{CPU: cfg.CPU, Mem: cfg.Mem, Net: cfg.Net})
+	uses := l.watch.Add(sample, set)
 	l.mu.Lock()
 	l.uses = uses
 	l.mu.Unlock()
-	if cfg.Mem > 0 {
-		debug.SetMemoryLimit(goLimit(cfg.Mem, sample.Mem))
-	}
+	l.boundGo(cfg.Mem, sample.Mem)
 	if cfg.Action != "degrade" {
 		for _, u := range uses {
 			if u.Held > 1 {
@@ -117,6 +124,19 @@ func (l *limits) check(now time.Time) error {
 		l.step(l.ladder.Level(), l.ladder.Cause())
 	}
 	return nil
+}
+
+// boundGo sets Go's soft limit, in steps, since each change stops the program
+// for a moment.
+func (l *limits) boundGo(mem int64, used limit.Memory) {
+	most := l.goMost
+	if mem > 0 {
+		most = min(most, goLimit(mem, used)>>20<<20)
+	}
+	if most != l.goNow {
+		l.goNow = most
+		debug.SetMemoryLimit(most)
+	}
 }
 
 // goLimit is what Go's memory may be so that all together stays below 82% of

@@ -64,7 +64,7 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 		log: log, stage: led.Stage("pipeline"),
 		queue: make(chan []record.Record, batches), apply: make(chan func()), done: make(chan struct{}),
 		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc),
-		domains: domain.New(domain.Options{MaxEntries: cfg.Tables.Names}),
+		domains:  domain.New(domain.Options{MaxEntries: cfg.Tables.Names}),
 		netnsDev: nsfsDev(), most: int64(queuePoints(cfg)),
 		flat: flat, global: globalTags(cfg), sampling: newSampling(cfg), outs: outs,
 	}
