@@ -97,6 +97,7 @@ func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) 
 		select {
 		case <-hup:
 			a.reload(reload)
+			a.watch.again()
 		case <-ctx.Done():
 			stop() // a second signal ends the process at once
 			a.log.Info("stopping: flushing the last partial interval")

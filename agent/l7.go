@@ -207,9 +207,10 @@ func (x *exchanges) relieve() {
 func (x *exchanges) flush(emit source.Emit) error {
 	err := x.payload.Flush()
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	now := time.Now().UnixNano()
-	emit(slices.Concat(x.http.Flush(now), x.dns.Flush(now), x.hellos.Flush(now)))
+	rows := slices.Concat(x.http.Flush(now), x.dns.Flush(now), x.hellos.Flush(now))
+	x.mu.Unlock()
+	emit(rows)
 	return err
 }
 

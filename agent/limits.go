@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"runtime/debug"
 	"strings"
@@ -170,6 +171,16 @@ func (l *limits) step(level int, cause limit.Use) {
 	a.pipe.report("weft: " + text)
 }
 
+// again applies the step to sources that a reload has started.
+func (l *limits) again() {
+	l.mu.Lock()
+	level := l.level
+	l.mu.Unlock()
+	if level > 0 {
+		l.agent.shed(level)
+	}
+}
+
 // state is what /healthz says of it.
 func (l *limits) state() *web.Shedding {
 	l.mu.Lock()
@@ -240,13 +251,14 @@ func (a *Agent) limits() config.Limits {
 	return a.cfg.Limits
 }
 
-// shed makes every source and the pipeline leave out what the step says.
+// shed makes every source and the pipeline leave out what the step says. The
+// agent goes on meanwhile: to take probes out of processes takes its time.
 func (a *Agent) shed(step int) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, p := range parts() {
-		r := a.sources[p.name]
-		if r == nil || r.dead() != nil {
+	sources := maps.Clone(a.sources)
+	a.mu.Unlock()
+	for name, r := range sources {
+		if r.dead() != nil {
 			continue
 		}
 		switch s := r.source.(type) {
@@ -254,7 +266,7 @@ func (a *Agent) shed(step int) {
 			s.Slow(int(pace(step)))
 		case *exchanges:
 			if err := s.shed(step); err != nil {
-				a.log.Error("limits", "source", p.name, "err", err)
+				a.log.Error("limits", "source", name, "err", err)
 			}
 		}
 	}

@@ -159,15 +159,19 @@ func (o *outputs) write(points []record.Point) {
 // offer waits a little for a sink that is behind: an interval may have more
 // points than fit into its queue.
 func (out *output) offer(points []record.Point) bool {
-	wait := patience
-	if out.stuck {
-		wait = 0
-	}
 	select {
 	case out.queue <- points:
 		out.stuck = false
 		return true
-	case <-time.After(wait):
+	default:
+	}
+	if out.stuck {
+		return false
+	}
+	select {
+	case out.queue <- points:
+		return true
+	case <-time.After(patience):
 		out.stuck = true
 		return false
 	}

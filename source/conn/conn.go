@@ -28,9 +28,10 @@ import (
 // memory, no system call): calm while it is nearly empty, else pressed; a small
 // table as often as a burst takes to fill half of it.
 const (
-	calm    = time.Second
-	pressed = 100 * time.Millisecond
-	burst   = 200_000 // rows a second
+	calm     = time.Second
+	pressed  = 100 * time.Millisecond
+	shortest = 5 * time.Millisecond
+	burst    = 200_000 // rows a second
 )
 
 // look is how long to wait until the next look at the table.
@@ -38,7 +39,7 @@ func (s *Source) look(most time.Duration) time.Duration {
 	if s.cfg.MaxFlows >= 1<<16 {
 		return most
 	}
-	return min(most, time.Duration(s.cfg.MaxFlows/2)*time.Second/burst)
+	return min(most, max(shortest, time.Duration(s.cfg.MaxFlows/2)*time.Second/burst))
 }
 
 // maxSlices bounds the parts of a snapshot; the kernel numbers 256.
