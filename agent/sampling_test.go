@@ -15,8 +15,8 @@ import (
 func flows(n int) (batch []record.Record) {
 	for i := range n {
 		k := record.FlowKey{
-			Src: netip.AddrFrom4([4]byte{10, 0, 0, 1}), SrcPort: record.Port(1000 + i), Dst: netip.AddrFrom4([4]byte{10, 0, 0, 2}),
-			DstPort: 80, Transport: record.TCP, PID: 1,
+			Src: netip.AddrFrom4([4]byte{10, 0, 0, 1}), SrcPort: record.Port(1000 + i),
+			Dst: netip.AddrFrom4([4]byte{10, 0, 0, 2}), DstPort: 80, Transport: record.TCP, PID: 1,
 		}
 		batch = append(batch, &record.Netflow{FlowKey: k, BytesRead: 1},
 			&record.Httpflow{HTTPKey: record.HTTPKey{FlowKey: k, Method: "GET", Path: "/"}, Count: 1})
