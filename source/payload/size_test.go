@@ -1,6 +1,9 @@
 package payload
 
 import (
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -23,5 +26,33 @@ func TestBytesPerEntry(t *testing.T) {
 	conn := 8 + int(unsafe.Offsetof(bpfStream{}.Line)) + int(lineMax(path)) + 64
 	if got := conn - path; got > limit.ConnBytes {
 		t.Errorf("a connection takes %d bytes beside the path, the budget says %d", got, limit.ConnBytes)
+	}
+}
+
+// All of a mapped BPF map is resident, on every kernel: the watch over mem_limit
+// takes the size of such mappings off the process's resident memory.
+func TestMappedMapsAreResident(t *testing.T) {
+	b := begin(t, testConfig())
+	defer b.stop()
+	defer b.source.Close()
+	text, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]int{}
+	ours := false
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if !strings.HasSuffix(words[0], ":") {
+			ours = strings.HasSuffix(strings.TrimSpace(line), "bpf-map")
+			continue
+		}
+		if n, err := strconv.Atoi(words[min(1, len(words)-1)]); err == nil && ours {
+			sums[words[0]] += n
+		}
+	}
+	// The ring's data is mapped twice in a row.
+	if ring := testConfig().L7.RingSize << 10; sums["Rss:"] != sums["Size:"] || sums["Size:"] < 2*ring {
+		t.Errorf("%d KiB of %d KiB are resident, with a ring of %d KiB", sums["Rss:"], sums["Size:"], ring)
 	}
 }
