@@ -56,6 +56,8 @@ type exchanges struct {
 	// slow makes one interval of so many, of which turn have passed.
 	slow atomic.Int32
 	turn int32
+	// relieved is when time last passed for those that wait, monotonic ns.
+	relieved int64
 }
 
 // newExchanges builds the part on the tables of sockets that netflow keeps.
@@ -159,7 +161,7 @@ func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 	go func() { ended <- x.read(ctx) }()
 	flush := time.NewTicker(x.cfg.Interval)
 	defer flush.Stop()
-	pressure := time.NewTicker(time.Second)
+	pressure := time.NewTicker(look(x.cfg.Tables.ExchangeRows))
 	defer pressure.Stop()
 	for {
 		select {
@@ -191,12 +193,24 @@ func (x *exchanges) read(ctx context.Context) error {
 	return errors.Join(err, x.tls.wait())
 }
 
+// look is how often the kernel's table is looked at: a small one as often as
+// 50,000 new rows a second take to fill half of it. 0 stands for the largest.
+func look(rows int) time.Duration {
+	if rows == 0 {
+		return time.Second
+	}
+	return min(time.Second, max(10*time.Millisecond, time.Duration(rows/2)*time.Second/50_000))
+}
+
 // relieve reads the kernel's table out early when it fills up, and lets time
 // pass where no events come.
 func (x *exchanges) relieve() {
-	x.mu.Lock()
-	x.idle(payload.Now())
-	x.mu.Unlock()
+	if now := payload.Now(); now-x.relieved >= int64(time.Second) {
+		x.relieved = now
+		x.mu.Lock()
+		x.idle(now)
+		x.mu.Unlock()
+	}
 	if x.payload.Full() {
 		if err := x.payload.Flush(); err != nil {
 			x.log.Error("early read-out failed", "err", err)

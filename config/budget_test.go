@@ -17,8 +17,8 @@ func TestMemLimitSizesTables(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"[[inputs.ebpf]]\nmem_limit = \"20MiB\"\n": ":2: mem_limit: 20.0MiB is too little; allowed: ",
-		"[[inputs.ebpf]]\nmax_sockets = 131072\nmem_limit = \"64MiB\"\n": ":3: mem_limit: 64.0MiB is too little for the table " +
-			"sizes that are given; allowed: ",
+		"[[inputs.ebpf]]\nmax_sockets = 131072\nmem_limit = \"64MiB\"\n": ":3: mem_limit: 64.0MiB is too little for the " +
+			"table sizes that are given; allowed: ",
 	} {
 		if _, err := load(t, text, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

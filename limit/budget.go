@@ -77,7 +77,7 @@ func (p Plan) shares(t *Tables) []share {
 		{"l7_max_conns", p.Sizes["l7_max_conns"], 5, conn, 1024, 65536},
 		{"l7_ring_size", p.Sizes["l7_ring_size"], 6, ring, 1, 8},
 		{"l7_max_rows", p.Sizes["l7_max_rows"], 10, rowBytes, 100, 10000},
-		{"", &t.ExchangeRows, 4, ExchangeRowBytes, 1024, 65536},
+		{"", &t.ExchangeRows, 7, ExchangeRowBytes, 1024, 65536},
 		{"", &t.Side, 4, sideBytes, 1024, 16384},
 		{"", &t.Names, 3, nameBytes, 1024, 65536},
 		{"", &t.Queue, 8, queuedBytes, 512, 65536},

@@ -197,7 +197,7 @@ func TestSnapshotInParts(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := <-accepted
-		t.Cleanup(func() { other.Close() })
+		t.Cleanup(func() { c.Close(); other.Close() }) // not before, by the garbage collector
 		if _, err := io.ReadFull(other, make([]byte, i+1)); err != nil {
 			t.Fatal(err)
 		}
