@@ -14,7 +14,7 @@ const (
 	// FlowBytes is an entry in each of the two flow tables.
 	FlowBytes = 432
 	// ConnBytes is an entry of streams without the path.
-	ConnBytes = 420
+	ConnBytes = 440
 	// ExchangeRowBytes is an entry in each of the two tables of HTTP/1 exchanges.
 	ExchangeRowBytes = 528
 

@@ -50,11 +50,13 @@ type matcher struct {
 func (c *Conn) Counts() protocol.Counts { return c.counts }
 
 // Adopt takes over a request that was seen elsewhere and whose response is the
-// next to come. It must be called before the first Feed.
+// next to come; its RespBytes are those of 1xx responses that came before. It
+// must be called before the first Feed.
 func (c *Conn) Adopt(pending *protocol.Exchange) {
 	r := &request{Exchange: *pending, sent: true}
 	r.Protocol = "http"
 	r.End = max(r.End, r.Start)
+	c.interim = pending.RespBytes
 	c.queue = append(c.queue, r)
 	c.fog = false
 }

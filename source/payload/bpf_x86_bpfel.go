@@ -119,6 +119,7 @@ type bpfEvOpen struct {
 	Start     uint64
 	ReqStart  uint64
 	ReqBytes  uint64
+	RespBytes uint64
 	Line      [1088]int8
 }
 
@@ -205,18 +206,20 @@ const (
 	bpfPayloadStatSTAT_LATE            bpfPayloadStat = 6
 	bpfPayloadStatSTAT_DUPLICATES      bpfPayloadStat = 7
 	bpfPayloadStatSTAT_RESYNC          bpfPayloadStat = 8
-	bpfPayloadStatSTAT_RING_FULL       bpfPayloadStat = 9
-	bpfPayloadStatSTAT_RING_FULL_BYTES bpfPayloadStat = 10
-	bpfPayloadStatSTAT_DNS_LOST        bpfPayloadStat = 11
-	bpfPayloadStatSTAT_EARLY_LOST      bpfPayloadStat = 12
-	bpfPayloadStatSTAT_HEADERS         bpfPayloadStat = 13
-	bpfPayloadStatSTAT_CHUNKS          bpfPayloadStat = 14
-	bpfPayloadStatSTAT_DNS             bpfPayloadStat = 15
-	bpfPayloadStatSTAT_STREAMS_ADDED   bpfPayloadStat = 16
-	bpfPayloadStatSTAT_STREAMS_REMOVED bpfPayloadStat = 17
-	bpfPayloadStatSTAT_NAMED           bpfPayloadStat = 18
-	bpfPayloadStatSTAT_SHED            bpfPayloadStat = 19
-	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 20
+	bpfPayloadStatSTAT_CONTENDED       bpfPayloadStat = 9
+	bpfPayloadStatSTAT_WHOLE           bpfPayloadStat = 10
+	bpfPayloadStatSTAT_RING_FULL       bpfPayloadStat = 11
+	bpfPayloadStatSTAT_RING_FULL_BYTES bpfPayloadStat = 12
+	bpfPayloadStatSTAT_DNS_LOST        bpfPayloadStat = 13
+	bpfPayloadStatSTAT_EARLY_LOST      bpfPayloadStat = 14
+	bpfPayloadStatSTAT_HEADERS         bpfPayloadStat = 15
+	bpfPayloadStatSTAT_CHUNKS          bpfPayloadStat = 16
+	bpfPayloadStatSTAT_DNS             bpfPayloadStat = 17
+	bpfPayloadStatSTAT_STREAMS_ADDED   bpfPayloadStat = 18
+	bpfPayloadStatSTAT_STREAMS_REMOVED bpfPayloadStat = 19
+	bpfPayloadStatSTAT_NAMED           bpfPayloadStat = 20
+	bpfPayloadStatSTAT_SHED            bpfPayloadStat = 21
+	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 22
 )
 
 type bpfRowKey struct {
@@ -253,51 +256,53 @@ type bpfSkipKey struct {
 }
 
 type bpfStream struct {
-	_        structs.HostLayout
-	Next     [2]uint32
-	Offset   [2]uint64
-	Hole     [2]uint32
-	HoleEnd  [2]uint32
-	Ports    uint32
-	Mode     uint8
-	Phase    uint8
-	Server   uint8
-	Version  uint8
-	Seen     uint8
-	Joined   uint8
-	Announce uint8
-	Unplaced uint8
-	Verb     uint8
-	Pending  uint8
-	Method   uint8
-	Flags    uint8
-	Status   uint16
-	LineLen  uint16
-	_        [4]byte
-	Start    uint64
-	First    uint64
-	Last     uint64
-	ReqStart uint64
-	ReqBytes uint64
-	Tail     uint64
-	Path     uint64
-	Flow     uint64
-	Born     uint64
-	Sk       uint64
-	HeadMask uint64
-	HeadAt   uint32
-	Target   uint32
-	Uid      [2]uint32
-	H2Skip   [2]uint32
-	H2Keep   [2]uint32
-	WalkAt   [2]uint32
-	WalkFrom [2]uint32
-	EmitAt   [2]uint32
-	H2Head   [2][16]uint8
-	Key      bpfFlowKey
-	Comm     [16]int8
-	Line     [1088]int8
-	_        [4]byte
+	_         structs.HostLayout
+	Offset    [2]uint64
+	Isn       [2]uint32
+	Hole      [2]uint32
+	HoleEnd   [2]uint32
+	Busy      uint32
+	Ports     uint32
+	Mode      uint8
+	Phase     uint8
+	Server    uint8
+	Version   uint8
+	Seen      uint8
+	Joined    uint8
+	Announce  uint8
+	Connected uint8
+	Unplaced  uint8
+	Verb      uint8
+	Pending   uint8
+	Method    uint8
+	Flags     uint8
+	_         [1]byte
+	Status    uint16
+	LineLen   uint16
+	_         [6]byte
+	Start     uint64
+	First     uint64
+	Last      uint64
+	ReqStart  uint64
+	Taken     [2]uint64
+	Given     [2]uint64
+	Path      uint64
+	Flow      uint64
+	Born      uint64
+	Sk        uint64
+	HeadMask  uint64
+	HeadAt    uint32
+	Target    uint32
+	H2Skip    [2]uint32
+	H2Keep    [2]uint32
+	WalkOn    [2]uint8
+	H2Lost    [2]uint8
+	WalkAt    [2]uint32
+	WalkFrom  [2]uint32
+	H2Head    [2][16]uint8
+	Key       bpfFlowKey
+	Comm      [16]int8
+	Line      [1088]int8
 }
 
 type bpfStreamMode uint32

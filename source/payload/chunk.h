@@ -37,7 +37,12 @@ struct piece {
 	u64 offset;
 	u32 from; /* in the packet */
 	u32 len;
-	u8 dir;
+	u32 dir;
+	/*
+	 * How far run_emit is. In the upper half of eight bytes, where verifiers do
+	 * not follow a value: else they would go each way through its loop.
+	 */
+	u32 at;
 };
 
 static __always_inline int piece_reserve(struct __sk_buff *skb, const struct piece *c, const u32 size)
@@ -87,20 +92,19 @@ static __noinline int piece_emit(struct __sk_buff *skb, const struct piece *c)
 static __noinline int run_emit(struct packet *p, struct stream *s, u64 sk, u32 from, u32 to)
 {
 	struct piece c = {.s = s, .sk = sk, .dir = p->dir};
+	volatile u32 *at = &c.at;
 
-	c.offset = stream_offset(s, p) + from;
-	for (int i = 0; i < CHUNKS; i++) {
-		if (from >= to)
-			break;
-		c.from = p->off + from;
-		c.len = to - from;
+	*at = from;
+	for (int i = 0; i < CHUNKS && *at < to; i++) {
+		c.from = p->off + *at;
+		c.offset = stream_offset(s, p) + *at;
+		c.len = to - *at;
 		if (c.len > CHUNK_LARGE)
 			c.len = CHUNK_LARGE;
 		else if (c.len > CHUNK_MAX)
 			c.len = CHUNK_MAX;
+		*at += c.len;
 		piece_emit(p->skb, &c);
-		from += c.len;
-		c.offset += c.len;
 	}
 	return 0;
 }

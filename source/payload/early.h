@@ -87,7 +87,7 @@ static __always_inline bool early_take(struct stream *s, const struct packet *p)
 	s->method = e->method;
 	s->start = e->at;
 	s->line_len = e->len < line_max - 16 ? e->len : line_max - 16;
-	s->req_bytes = e->len;
+	s->taken[IN] = e->seq - s->isn[IN];
 	line_hash(s);
 	s->flags = s->target == TARGET_CUT ? F_TRUNCATED : 0;
 	s->phase = PHASE_BODY;

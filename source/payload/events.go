@@ -75,7 +75,8 @@ func (s *Source) open(e *bpfEvOpen, rest []byte) {
 	method, path, cut := splitLine(e.Method, s.line(rest, e.LineLen), s.lines)
 	s.out.Pending(id, &protocol.Exchange{
 		Protocol: "http", Version: "1.1", Method: method, Path: path, Truncated: cut || e.Truncated != 0,
-		ReqOffset: e.ReqStart, Start: int64(e.Start), End: int64(e.Start), ReqBytes: e.ReqBytes,
+		ReqOffset: e.ReqStart, Start: int64(e.Start), End: int64(e.Start),
+		ReqBytes: e.ReqBytes, RespBytes: e.RespBytes,
 	})
 }
 

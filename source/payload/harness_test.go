@@ -424,3 +424,16 @@ func (b *bench) explain(port int) {
 		b.t.Logf("%+v", s)
 	}
 }
+
+// counters shows what the kernel and the ledger have counted.
+func (b *bench) counters() {
+	b.t.Helper()
+	for i := range bpfPayloadStatSTAT_PAYLOAD_MAX {
+		if n := b.stat(i); n != 0 {
+			b.t.Logf("counter %d of enum payload_stat: %d", i, n)
+		}
+	}
+	for _, s := range b.ledger.Snapshot() {
+		b.t.Logf("%+v", s)
+	}
+}

@@ -12,23 +12,35 @@
 #include "chunk.h"
 #include "line.h"
 
-/* What came after the row was made. */
-static __always_inline void tail_add(struct stream *s)
+/* Direction of requests; responses go the other way. */
+static __always_inline u8 asks(const struct stream *s)
 {
+	return s->server ? IN : OUT;
+}
+
+/* What came after the row was made; of the client's bytes those before an offset. */
+static __always_inline void tail_add(struct stream *s, u64 until)
+{
+	u8 ask = asks(s) & 1, answer = !ask;
 	struct row_key k;
 	struct row_val *v;
+	u64 req, resp;
 
-	if (s->phase != PHASE_RESP || (!s->tail && !s->req_bytes))
+	if (s->phase != PHASE_RESP)
+		return;
+	req = until - s->taken[ask];
+	resp = s->offset[answer] - s->taken[answer];
+	if (!resp && !req)
 		return;
 	row_key_of(&k, s);
 	v = row_find(&k, s);
 	if (v) {
-		__sync_fetch_and_add(&v->req_bytes, s->req_bytes);
-		__sync_fetch_and_add(&v->resp_bytes, s->tail);
+		__sync_fetch_and_add(&v->req_bytes, req);
+		__sync_fetch_and_add(&v->resp_bytes, resp);
 		__sync_fetch_and_add(&v->after, s->last - s->first);
 	}
-	s->tail = 0;
-	s->req_bytes = 0;
+	s->taken[ask] += req;
+	s->taken[answer] += resp;
 	s->first = s->last;
 }
 
@@ -50,7 +62,6 @@ static __always_inline bool pipelined(const struct packet *p, u32 head)
 /* This request waits, so that user space knows whose response comes next. */
 static __always_inline int hand_over_rest(struct packet *p, struct stream *s, u32 head)
 {
-	s->req_bytes = head;
 	p->off += head;
 	p->len -= head;
 	p->seq += head;
@@ -68,7 +79,6 @@ static __always_inline int request_ready(struct packet *p, struct stream *s)
 	s->flags = (s->flags & F_GUESSED) | (s->target == TARGET_CUT ? F_TRUNCATED : 0);
 	s->start = bpf_ktime_get_ns();
 	s->req_start = stream_offset(s, p);
-	s->req_bytes += p->len;
 	s->phase = PHASE_SENT;
 	if (!head)
 		s->phase = PHASE_HEAD;
@@ -80,8 +90,12 @@ static __always_inline int request_ready(struct packet *p, struct stream *s)
 /* The line is loaded. */
 static __always_inline int request_begin(struct packet *p, struct stream *s)
 {
+	u8 ask = p->dir & 1, answer = !ask;
+
 	s->phase = PHASE_IDLE;
 	s->method = s->verb;
+	s->taken[ask] = stream_offset(s, p);
+	s->taken[answer] = s->offset[answer];
 	line_hash(s);
 	head_end_in_line(s);
 	if (!s->head_mask && p->len > s->line_len)
@@ -94,7 +108,6 @@ static __always_inline int request_goes_on(struct packet *p, struct stream *s)
 {
 	if (s->phase == PHASE_SENT && method_of(packet_word(p)))
 		return hand_over(p, s, s->method);
-	s->req_bytes += p->len;
 	if (s->phase == PHASE_SENT)
 		s->phase = PHASE_BODY;
 	return 0;
@@ -111,7 +124,6 @@ static __always_inline bool still_uploading(struct packet *p, struct stream *s)
 	if (!(s->flags & F_UPLOADING) && method_of(packet_word(p)))
 		return false;
 	s->flags |= F_UPLOADING;
-	s->req_bytes += p->len;
 	return true;
 }
 
@@ -123,8 +135,17 @@ static __always_inline int response_interim(struct packet *p, struct stream *s)
 {
 	if (p->len > sizeof("HTTP/1.1 100 Continue\r\n\r\n") - 1)
 		return hand_over(p, s, s->method);
-	s->tail += p->len;
 	return 0;
+}
+
+/* Where the packet's message may begin at the earliest, when bytes before it are missing. */
+static __always_inline u64 message_from(const struct stream *s, const struct packet *p)
+{
+	u8 d = p->dir & 1;
+	u64 at = stream_offset(s, p);
+	int missing = p->seq - s->hole[d];
+
+	return s->hole[d] && missing > 0 ? at - missing : at;
 }
 
 /* Returns the program that goes on with the packet, 0: none. */
@@ -134,7 +155,7 @@ static __always_inline int http_request(struct packet *p, struct stream *s)
 		return request_goes_on(p, s);
 	if (still_uploading(p, s))
 		return 0;
-	tail_add(s);
+	tail_add(s, message_from(s, p));
 	s->line_len = line_load(p, s->line);
 	/* By way of the stream, so that one value is like another to the verifier. */
 	s->verb = method_of(*(const u64 *)s->line);
@@ -143,7 +164,6 @@ static __always_inline int http_request(struct packet *p, struct stream *s)
 	if (s->hole[p->dir & 1]) {
 		/* The head was lost on its way and comes again. */
 		s->phase = PHASE_IDLE;
-		s->req_bytes += p->len;
 		return 0;
 	}
 	return hand_over(p, s, M_NONE);
@@ -171,36 +191,38 @@ static __always_inline u32 status_of(const struct packet *p, u8 *version)
 /* Adds the exchange to its row, with what came of it; status 0: it was never answered. */
 static __always_inline void exchange_add(struct stream *s)
 {
+	u8 ask = asks(s) & 1, answer = !ask;
+	u64 req = s->offset[ask] - s->taken[ask], resp = s->offset[answer] - s->taken[answer];
 	u64 ns = s->first - s->start;
 	struct row_key k;
 	struct row_val *v;
 
+	s->taken[ask] += req;
+	s->taken[answer] += resp;
 	row_key_of(&k, s);
 	v = row_find(&k, s);
 	if (!v) {
 		count(STAT_ROW_LOST, 1);
 		return;
 	}
-	__sync_fetch_and_add(&v->req_bytes, s->req_bytes);
-	s->req_bytes = 0;
+	__sync_fetch_and_add(&v->req_bytes, req);
 	if (!s->status) {
 		__sync_fetch_and_add(&v->unanswered, 1);
 		return;
 	}
-	__sync_fetch_and_add(&v->resp_bytes, s->tail);
+	__sync_fetch_and_add(&v->resp_bytes, resp);
 	__sync_fetch_and_add(&v->latency, ns);
 	__sync_fetch_and_add(&v->buckets[bucket_of(ns) & (BUCKETS - 1)], 1);
 	latency_top(v, ns);
 }
 
 /* Bytes of the server when no response is due: the rest of one, or a surprise. */
-static __always_inline void response_goes_on(struct packet *p, struct stream *s, u32 status)
+static __always_inline void response_goes_on(struct stream *s, u32 status)
 {
 	if (status)
 		count(STAT_ORPHANS, 1);
 	if (s->phase != PHASE_RESP)
 		return;
-	s->tail += p->len;
 	s->last = bpf_ktime_get_ns();
 	if (status)
 		s->flags &= ~F_UPLOADING;
@@ -212,13 +234,11 @@ static __always_inline int http_response(struct packet *p, struct stream *s, u64
 	u32 status = status_of(p, &version);
 
 	if (s->phase == PHASE_IDLE || s->phase == PHASE_RESP) {
-		response_goes_on(p, s, status);
+		response_goes_on(s, status);
 		return 0;
 	}
-	if (!status && s->hole[p->dir & 1]) {
-		s->tail += p->len;
+	if (!status && s->hole[p->dir & 1])
 		return 0;
-	}
 	if (!status) {
 		count(STAT_RESYNC, 1);
 		return hand_over(p, s, s->method);
@@ -235,9 +255,7 @@ static __always_inline int http_response(struct packet *p, struct stream *s, u64
 	s->status = status;
 	s->version = version;
 	stream_owner(s, key, p->dir == OUT);
-	s->tail += p->len;
 	exchange_add(s);
-	s->tail = 0;
 	s->phase = PHASE_RESP;
 	return 0;
 }
@@ -252,7 +270,7 @@ static __always_inline int http_packet(struct packet *p, struct stream *s, u64 k
 /* The socket is destroyed. */
 static __always_inline void http_end(struct stream *s, u64 key)
 {
-	tail_add(s);
+	tail_add(s, s->offset[asks(s) & 1]);
 	if (s->phase == PHASE_IDLE || s->phase == PHASE_RESP)
 		return;
 	s->status = 0;

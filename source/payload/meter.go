@@ -47,6 +47,10 @@ func newMeter(led *ledger.Ledger, s *Source) *meter {
 		{"payload_late_packets_total", "Packets that filled such a gap.", bpfPayloadStatSTAT_LATE},
 		{"payload_orphan_responses_total", "HTTP/1 responses whose request was not seen.", bpfPayloadStatSTAT_ORPHANS},
 		{"payload_resync_total", "HTTP/1 packets that should have begun a message and did not.", bpfPayloadStatSTAT_RESYNC},
+		{"payload_contended_packets_total", "Packets that did not wait for the one before any longer.",
+			bpfPayloadStatSTAT_CONTENDED},
+		{"payload_http2_whole_packets_total", "Packets of HTTP/2 that were copied whole after others came out of order.",
+			bpfPayloadStatSTAT_WHOLE},
 	} {
 		led.AddGauge(ledger.Gauge{Name: g.name, Help: g.help, Read: func() float64 { return float64(s.k.stat(g.which)) }})
 	}

@@ -20,7 +20,7 @@ struct ev_open {
 	u32 ports; /* of packets that come in, network order: key's may be collapsed */
 	struct flow_key key;
 	char comm[16];
-	u64 start, req_start, req_bytes;
+	u64 start, req_start, req_bytes, resp_bytes;
 	char line[LINE_CAP];
 };
 
@@ -59,29 +59,33 @@ static __always_inline void stream_owner(struct stream *s, u64 key, bool egress)
 	s->flow = hash_flow(&s->key);
 }
 
-/* Announces the connection to user space. */
-static __always_inline void stream_open(struct stream *s, u64 key)
+/*
+ * Announces the connection to user space. A global function, which is verified
+ * once and not on each way to it.
+ */
+__noinline int stream_open(u64 sk)
 {
+	struct stream *s = bpf_map_lookup_elem(&streams, &sk);
 	struct ev_open *e;
 	u32 len = line_max;
 
-	if (len > LINE_CAP || !s->announce)
-		return;
+	if (!s || len > LINE_CAP)
+		return 0;
 	s->announce = 0;
-	stream_owner(s, key, false);
+	stream_owner(s, sk, false);
 	e = bpf_ringbuf_reserve(&events, __builtin_offsetof(struct ev_open, line) + len, 0);
 	if (!e) {
 		count(STAT_RING_FULL, 1);
-		return;
+		return 0;
 	}
 	e->kind = EV_OPEN;
 	e->mode = s->mode;
 	e->method = s->pending;
-	e->sk = key;
+	e->sk = sk;
 	e->born = s->born;
 	e->at = bpf_ktime_get_ns();
-	e->uid[0] = s->uid[0];
-	e->uid[1] = s->uid[1];
+	e->uid[0] = s->isn[s->connected ? OUT : IN];
+	e->uid[1] = s->isn[s->connected ? IN : OUT];
 	e->joined = s->joined;
 	e->server = s->server;
 	e->truncated = !!(s->flags & F_TRUNCATED);
@@ -90,20 +94,27 @@ static __always_inline void stream_open(struct stream *s, u64 key)
 	__builtin_memcpy(e->comm, s->comm, sizeof(e->comm));
 	e->start = s->start;
 	e->req_start = s->req_start;
-	e->req_bytes = s->req_bytes;
+	e->req_bytes = s->given[s->server ? IN : OUT];
+	e->resp_bytes = s->given[s->server ? OUT : IN];
 	e->line_len = s->line_len;
 	for (u32 i = 0; i < LINE_CAP / 8 && i * 8 < len; i++)
 		((u64 *)e->line)[i] = ((const u64 *)s->line)[i];
 	bpf_ringbuf_submit(e, wake_flags());
+	return 0;
 }
 
 /* From this packet on user space parses; pending: method of a request that waits. */
 static __always_inline int hand_over(struct packet *p, struct stream *s, u8 pending)
 {
+	u8 d = p->dir & 1, other = !d;
+
 	s->mode = MODE_RAW;
 	s->announce = 1;
 	s->pending = pending;
 	s->joined |= stream_offset(s, p) != 0;
+	/* The packet's own bytes are for user space to count. */
+	s->given[d] = stream_offset(s, p) - s->taken[d];
+	s->given[other] = s->offset[other] - s->taken[other];
 	if (pending)
 		count(STAT_HANDED_OVER, 1);
 	return TAIL_STREAM;
@@ -118,16 +129,22 @@ static __always_inline void bore(u64 key)
 	stream_del(key);
 }
 
-/* A server's process may be known only when it sends: then it is announced anew. */
-static __always_inline void owner_late(struct stream *s, u64 key)
+/*
+ * A server's process may be known only when it sends: then it is announced anew.
+ * Global, as stream_open.
+ */
+__noinline int owner_late(u64 sk)
 {
-	if (!(s->flags & F_GUESSED))
-		return;
-	stream_owner(s, key, true);
+	struct stream *s = bpf_map_lookup_elem(&streams, &sk);
+
+	if (!s)
+		return 0;
+	stream_owner(s, sk, true);
 	if (s->flags & F_GUESSED)
-		return;
+		return 0;
 	s->announce = 1;
 	s->pending = M_NONE;
+	return 0;
 }
 
 #endif

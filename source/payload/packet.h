@@ -19,6 +19,8 @@ struct packet {
 	u8 dir;
 	u8 proto;
 	u8 v6;
+	u8 place;  /* enum place, once advanced */
+	u8 shared; /* another CPU has one of the same direction in hand: see stream_enter */
 };
 
 /*
@@ -40,6 +42,8 @@ struct tail_table tails_out SEC(".maps");
 
 #define PASSED_V6 1
 #define PASSED_ADVANCED 2
+#define PASSED_SHARED 4
+#define PASSED_PLACE 3 /* bits below it */
 
 static __always_inline void packet_store(const struct packet *p, bool advanced)
 {
@@ -49,7 +53,8 @@ static __always_inline void packet_store(const struct packet *p, bool advanced)
 	skb->cb[1] = p->len;
 	skb->cb[2] = p->seq;
 	skb->cb[3] = p->ports;
-	skb->cb[4] = (p->v6 ? PASSED_V6 : 0) | (advanced ? PASSED_ADVANCED : 0);
+	skb->cb[4] = (p->v6 ? PASSED_V6 : 0) | (advanced ? PASSED_ADVANCED : 0) |
+		     (p->shared ? PASSED_SHARED : 0) | (u32)p->place << PASSED_PLACE;
 }
 
 static __always_inline void packet_pass(const struct packet *p, const u8 dir, bool advanced, u32 tail)
@@ -71,6 +76,8 @@ static __always_inline bool packet_passed(struct packet *p, struct __sk_buff *sk
 	p->seq = skb->cb[2];
 	p->ports = skb->cb[3];
 	p->v6 = skb->cb[4] & PASSED_V6;
+	p->shared = skb->cb[4] & PASSED_SHARED;
+	p->place = skb->cb[4] >> PASSED_PLACE;
 	return skb->cb[4] & PASSED_ADVANCED;
 }
 

@@ -45,7 +45,13 @@ static __always_inline int on_tcp(struct packet *p, struct bpf_sock *sk, const u
 		tail = tail_of(p, sk, key);
 	} else if (s->mode == MODE_HTTP) {
 		advanced = true;
-		tail = stream_advance(s, p) ? http_packet(p, s, key) : TAIL_NONE;
+		/* A shared one goes on with the message of the other; its bytes are counted. */
+		tail = TAIL_NONE;
+		stream_enter(s, p);
+		if (p->place != PLACE_OLD && !p->shared)
+			tail = http_packet(p, s, key);
+		if (!tail)
+			stream_leave(s, p);
 	} else if (s->mode == MODE_H2) {
 		tail = TAIL_H2;
 	}
@@ -109,7 +115,25 @@ static __always_inline int on_head(struct __sk_buff *skb, const u8 dir)
 		tail = request_ready(&p, s);
 	if (tail)
 		packet_pass(&p, dir, true, tail);
+	stream_leave(s, &p);
 	return 1;
+}
+
+static __always_inline void stream_packet(struct packet *p, struct stream *s, u64 key, const u8 dir,
+					  const bool h2)
+{
+	if (dir == OUT && !s->announce && s->flags & F_GUESSED)
+		owner_late(s->sk);
+	if (s->announce)
+		stream_open(s->sk);
+	if (unwanted(s, key))
+		return;
+	if (h2)
+		h2_packet(p, s, key, dir);
+	else if (s->mode == MODE_HELLO)
+		hello_packet(p, s, key);
+	else
+		raw_packet(p, s, key);
 }
 
 /* A packet of a connection that user space parses. */
@@ -120,19 +144,16 @@ static __always_inline int on_stream(struct __sk_buff *skb, const u8 dir, const 
 	u64 key = (u64)(long)skb->sk;
 	struct stream *s = bpf_map_lookup_elem(&streams, &key);
 
-	if (!s || stream_shed(s, key) || (!advanced && !stream_advance(s, &p)))
+	if (!s || stream_shed(s, key))
 		return 1;
-	if (dir == OUT && !s->announce)
-		owner_late(s, key);
-	stream_open(s, key);
-	if (unwanted(s, key))
-		return 1;
-	if (h2)
-		h2_packet(&p, s, key, dir);
-	else if (s->mode == MODE_HELLO)
-		hello_packet(&p, s, key);
-	else
-		raw_packet(&p, s, key);
+	if (!advanced)
+		stream_enter(s, &p);
+	/* One path for the verifier from here, as in on_tcp. */
+	packet_store(&p, true);
+	packet_passed(&p, skb, dir);
+	if (p.place != PLACE_OLD)
+		stream_packet(&p, s, key, dir, h2);
+	stream_leave(s, &p);
 	return 1;
 }
 

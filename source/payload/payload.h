@@ -23,6 +23,8 @@ enum payload_stat {
 	STAT_LATE,	      /* packets that filled such a gap */
 	STAT_DUPLICATES,      /* packets that were seen before (sent again) */
 	STAT_RESYNC,	      /* packets where a message had to begin and none did */
+	STAT_CONTENDED,	      /* packets that did not wait for the one before any longer */
+	STAT_WHOLE,	      /* packets of HTTP/2 copied whole: where frames begin was not known */
 	STAT_RING_FULL,	      /* chunks lost: the ring was full */
 	STAT_RING_FULL_BYTES, /* … and their bytes */
 	STAT_DNS_LOST,	      /* DNS messages lost: the ring was full */

@@ -144,19 +144,35 @@ static __always_inline u32 bucket_of(u64 ns)
 	return n + (u32)v;
 }
 
-/* A row that cannot be announced is lost unless Go remembers it: counted there. */
-static __always_inline void row_announce(const struct row_key *k, const struct stream *s)
+static __always_inline void row_key_of(struct row_key *k, const struct stream *s)
 {
+	k->flow = s->flow;
+	k->path = s->path;
+	k->status = s->status;
+	k->version = s->version;
+	k->truncated = !!(s->flags & F_TRUNCATED);
+	k->pad = 0;
+}
+
+/*
+ * A row that cannot be announced is lost unless Go remembers it: counted there.
+ * A global function, which is verified once and not on each way to it.
+ */
+__noinline int row_announce(u64 sk)
+{
+	const struct stream *s = bpf_map_lookup_elem(&streams, &sk);
 	struct ev_row *e;
 	u32 len = line_max;
 
+	if (!s)
+		return 0;
 	if (len > LINE_CAP)
 		len = LINE_CAP;
 	e = bpf_ringbuf_reserve(&events, __builtin_offsetof(struct ev_row, line) + len, 0);
 	if (!e)
-		return;
+		return 0;
 	e->kind = EV_ROW;
-	e->row = *k;
+	row_key_of(&e->row, s);
 	e->key = s->key;
 	e->line_len = s->line_len;
 	e->method = s->method;
@@ -168,6 +184,7 @@ static __always_inline void row_announce(const struct row_key *k, const struct s
 	}
 	bpf_ringbuf_submit(e, wake_flags());
 	count(STAT_NAMED, 1);
+	return 0;
 }
 
 static const struct row_val no_row = {};
@@ -185,20 +202,10 @@ static __always_inline struct row_val *row_find(const struct row_key *k, const s
 	if (v)
 		return v;
 	if (bpf_map_update_elem(table, k, &no_row, BPF_NOEXIST) == 0) {
-		row_announce(k, s);
+		row_announce(s->sk);
 		__sync_fetch_and_add(&rows_used, 1);
 	}
 	return bpf_map_lookup_elem(table, k);
-}
-
-static __always_inline void row_key_of(struct row_key *k, const struct stream *s)
-{
-	k->flow = s->flow;
-	k->path = s->path;
-	k->status = s->status;
-	k->version = s->version;
-	k->truncated = !!(s->flags & F_TRUNCATED);
-	k->pad = 0;
 }
 
 /* Without a lock: of two at the same moment the smaller may win (nanoseconds apart). */

@@ -33,11 +33,12 @@ enum {
 };
 
 struct stream {
-	/* Next byte expected: sequence number and offset in the stream, by direction. */
-	u32 next[2];
+	/* By direction: where the stream stands, and the sequence number of its first byte. */
 	u64 offset[2];
+	u32 isn[2];
 	/* Packets that are missing are in [hole, hole_end), 0: none is. */
 	u32 hole[2], hole_end[2];
+	u32 busy;  /* see stream_enter */
 	u32 ports; /* of packets that come in */
 	u8 mode;
 	u8 phase;
@@ -45,31 +46,33 @@ struct stream {
 	u8 version; /* of the response: 0 or 1 */
 	u8 seen;    /* MODE_HELLO: bit per direction that has spoken */
 	u8 joined;
-	u8 announce; /* user space has not been told of the connection yet */
-	u8 unplaced; /* the peer's first sequence number is not known yet */
-	u8 verb;     /* method that the packet at hand begins with */
-	u8 pending;  /* … and a request of this method waits for its response */
+	u8 announce;  /* user space has not been told of the connection yet */
+	u8 connected; /* by this end */
+	u8 unplaced;  /* the peer's first sequence number is not known yet */
+	u8 verb;      /* method that the packet at hand begins with */
+	u8 pending;   /* … and a request of this method waits for its response */
 	u8 method;
 	u8 flags;
 	u16 status;
 	u16 line_len;
 	u64 start, first, last; /* of the exchange, ktime */
 	u64 req_start;		/* offset of the request's first byte */
-	u64 req_bytes;
-	u64 tail; /* response bytes not in a row yet */
-	u64 path; /* hash of method and path */
-	u64 flow; /* hash of key, 0: the process is not known yet */
+	/* MODE_HTTP: offsets up to which bytes are in a row, or in none for good. */
+	u64 taken[2];
+	u64 given[2]; /* bytes of the exchange before the connection was handed over */
+	u64 path;     /* hash of method and path */
+	u64 flow;     /* hash of key, 0: the process is not known yet */
 	u64 born;
 	u64 sk;	       /* the key once more, as a number: the packet's own is a typed pointer */
 	u64 head_mask; /* see head_end */
 	u32 head_at;
 	u32 target; /* enum target_end */
-	u32 uid[2]; /* sequence numbers of the first data bytes: client's, server's */
 	/* MODE_H2: bytes of a DATA payload still to skip, of another frame to keep. */
 	u32 h2_skip[2], h2_keep[2];
-	u32 walk_at[2], walk_from[2];
-	u32 emit_at[2]; /* see run_emit */ /* an interrupt may bring the other direction meanwhile */
-	u8 h2_head[2][16];		   /* a frame header that is split; [15] is its length so far */
+	u8 walk_on[2];
+	u8 h2_lost[2];		      /* where the next frame begins is not known: all is copied */
+	u32 walk_at[2], walk_from[2]; /* an interrupt may bring the other direction meanwhile */
+	u8 h2_head[2][16];	      /* a frame header that is split; [15] is its length so far */
 	struct flow_key key;
 	char comm[16];
 	char line[LINE_CAP];
@@ -122,13 +125,14 @@ static __always_inline void stream_place(struct stream *s, struct tcp_sock *tp, 
 
 	if (client && acked)
 		acked--;
-	s->next[IN] = rcv;
 	s->offset[IN] = received;
+	s->isn[IN] = rcv - (u32)received;
 	/* What is sent again does not come here: its end is behind snd_nxt. */
-	s->next[OUT] = tp->snd_nxt;
 	s->offset[OUT] = acked + (u32)(tp->snd_nxt - una);
-	s->uid[client ? 1 : 0] = rcv - (u32)received;
-	s->uid[client ? 0 : 1] = una - (u32)acked;
+	s->isn[OUT] = una - (u32)acked;
+	s->taken[IN] = s->offset[IN];
+	s->taken[OUT] = s->offset[OUT];
+	s->connected = client;
 	s->joined = received != 0 || acked != 0;
 }
 
@@ -138,17 +142,16 @@ static __always_inline void stream_place(struct stream *s, struct tcp_sock *tp, 
  */
 static __always_inline void stream_place_syn(struct stream *s, const struct packet *p)
 {
-	s->next[OUT] = p->seq;
-	s->offset[OUT] = 0;
-	s->uid[0] = p->seq;
+	s->offset[OUT] = s->taken[OUT] = 0;
+	s->isn[OUT] = p->seq;
 	s->joined = 0;
 	s->unplaced = 1;
 }
 
 static __always_inline void stream_place_peer(struct stream *s, const struct packet *p)
 {
-	s->next[IN] = p->seq;
-	s->uid[1] = p->seq;
+	s->offset[IN] = s->taken[IN] = 0;
+	s->isn[IN] = p->seq;
 	s->unplaced = 0;
 	if (s->mode == MODE_HTTP)
 		return;
@@ -185,11 +188,25 @@ static __always_inline struct stream *stream_new(u64 key, struct tcp_sock *tp, s
 	return s;
 }
 
-/*
- * A packet of which nothing is behind next: cut to what was missing. False: it
- * was seen before. Of two holes the bytes between them may be taken twice.
- */
-static __always_inline bool hole_fill(struct stream *s, struct packet *p)
+/* Where a packet stands in its direction. */
+enum place {
+	PLACE_OLD,   /* nothing in it is new */
+	PLACE_NEXT,  /* where the stream stands, and nothing before it is missing */
+	PLACE_AHEAD, /* something before it is missing */
+	PLACE_LATE,  /* it was missing */
+};
+
+/* Offset in its stream of a packet's first byte, whatever came meanwhile. */
+static __always_inline u64 stream_offset(const struct stream *s, const struct packet *p)
+{
+	u8 d = p->dir & 1;
+	u64 at = *(const volatile u64 *)&s->offset[d];
+
+	return at + (s64)(int)(p->seq - s->isn[d] - (u32)at);
+}
+
+/* A packet of which nothing is behind the stream: cut to what was missing. */
+static __always_inline u32 hole_fill(struct stream *s, struct packet *p)
 {
 	u8 d = p->dir & 1;
 	u32 hole = s->hole[d];
@@ -203,52 +220,98 @@ static __always_inline bool hole_fill(struct stream *s, struct packet *p)
 	room = s->hole_end[d] - p->seq;
 	if (!hole || (int)p->len <= 0 || room <= 0) {
 		count(STAT_DUPLICATES, 1);
-		return false;
+		return PLACE_OLD;
 	}
 	if ((int)p->len > room)
 		p->len = room;
 	if (p->seq == hole)
 		s->hole[d] = (int)p->len == room ? 0 : hole + p->len;
+	else if ((int)p->len == room)
+		s->hole_end[d] = p->seq;
 	count(STAT_LATE, 1);
-	return true;
+	return PLACE_LATE;
 }
 
-/*
- * Where the packet stands in its direction: moves next on, cuts what was seen
- * before. False: nothing new in it.
- */
-static __always_inline bool stream_advance(struct stream *s, struct packet *p)
+/* Moves the stream over the packet, of which what was seen before is cut. */
+static __always_inline u32 stream_advance(struct stream *s, struct packet *p)
 {
 	u8 d = p->dir & 1;
+	u32 next;
 	int ahead;
 
 	if (s->unplaced && d == IN)
 		stream_place_peer(s, p);
-	ahead = p->seq - s->next[d];
-
+	next = s->isn[d] + (u32)s->offset[d];
+	ahead = p->seq - next;
 	if (ahead < 0 && -ahead >= (int)p->len)
 		return hole_fill(s, p);
 	if (ahead < 0) {
 		p->off += -ahead;
 		p->len -= -ahead;
-		p->seq = s->next[d];
+		p->seq = next;
 	} else if (ahead > 0) {
 		if (!s->hole[d])
-			s->hole[d] = s->next[d];
+			s->hole[d] = next;
 		s->hole_end[d] = p->seq;
 		count(STAT_GAPS, 1);
 	}
-	s->offset[d] += (u32)(p->seq + p->len - s->next[d]);
-	s->next[d] = p->seq + p->len;
-	return true;
+	s->offset[d] += (u32)(p->seq + p->len - next);
+	return s->hole[d] ? PLACE_AHEAD : PLACE_NEXT;
 }
 
-/* Offset in its stream of a packet's first byte, after stream_advance. */
-static __always_inline u64 stream_offset(const struct stream *s, const struct packet *p)
+#define SPINS 256
+
+/* What is before the next byte that the kernel waits for has come, seen or not. */
+static __always_inline void hole_forget(struct stream *s, struct packet *p)
 {
+	struct bpf_sock *sk = p->skb->sk;
+	struct tcp_sock *tp;
 	u8 d = p->dir & 1;
 
-	return s->offset[d] - (u32)(s->next[d] - p->seq);
+	if (!sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp && (int)(tp->rcv_nxt - s->hole_end[d]) >= 0)
+		s->hole[d] = 0;
+}
+
+/*
+ * What goes out is sent under the lock of the socket. What comes in is not
+ * under it yet: two CPUs may have packets of one connection at the same moment,
+ * where the sender moves between them (loopback, veth). So a packet that comes
+ * in waits for the one before, which is done in a fraction of a microsecond.
+ * Where the other CPU was stopped meanwhile (by an interrupt, by a hypervisor)
+ * it goes on, shared, and leaves alone what the other has in hand. Before Linux
+ * 5.12 there is no exchange, and no waiting.
+ */
+static __always_inline void stream_enter(struct stream *s, struct packet *p)
+{
+	if (p->dir == IN && have_fetch) {
+		p->shared = 1;
+		for (u32 i = 0; i < SPINS; i++) {
+			if (!*(volatile u32 *)&s->busy && !__sync_lock_test_and_set(&s->busy, 1)) {
+				p->shared = 0;
+				break;
+			}
+		}
+		if (p->shared)
+			count(STAT_CONTENDED, 1);
+	}
+	if (p->dir == IN && s->hole[IN])
+		hole_forget(s, p);
+	p->place = stream_advance(s, p);
+}
+
+/* The packet is done with. */
+static __always_inline void stream_leave(struct stream *s, const struct packet *p)
+{
+	if (p->dir != IN || !have_fetch || p->shared)
+		return;
+#ifdef __TARGET_ARCH_arm64
+	__sync_lock_test_and_set(&s->busy, 0);
+#else
+	*(volatile u32 *)&s->busy = 0;
+#endif
 }
 
 #endif
