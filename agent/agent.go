@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -35,6 +36,7 @@ type Agent struct {
 	sources map[string]*running
 	failed  map[string]error // parts that could not start
 	facts   probe.Facts
+	watch   *limits
 }
 
 // Run collects until ctx ends or SIGINT or SIGTERM comes, then flushes the
@@ -76,7 +78,7 @@ func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) 
 	if err != nil {
 		return err
 	}
-	a.pipe = pipe
+	a.pipe, a.watch = pipe, newLimits(a)
 	server, err := a.serve()
 	if err != nil {
 		return errors.Join(err, pipe.stop(context.Background()))
@@ -85,15 +87,26 @@ func (a *Agent) run(ctx context.Context, reload func() (*config.Config, error)) 
 	if err := a.startSources(); err != nil {
 		return errors.Join(err, pipe.stop(context.Background()))
 	}
+	debug.FreeOSMemory() // loading took more than what comes next
+	logSizes(a)
+	over := make(chan error, 1)
+	watching, ended := context.WithCancel(ctx)
+	defer ended()
+	go a.watch.run(watching, over)
 	a.log.Info("collecting", "version", a.cfg.Version, "interval", a.cfg.Interval, "sinks", a.cfg.Sinks)
 	for {
 		select {
 		case <-hup:
 			a.reload(reload)
+			a.watch.again()
 		case <-ctx.Done():
 			stop() // a second signal ends the process at once
 			a.log.Info("stopping: flushing the last partial interval")
 			return a.stop()
+		case err := <-over:
+			a.log.Error("stopping: flushing the last partial interval", "err", err)
+			a.pipe.report("weft: " + err.Error())
+			return errors.Join(err, a.stop())
 		}
 	}
 }
@@ -149,6 +162,7 @@ func fixed(old, cfg *config.Config) []string {
 		"l7_ring_size":  old.L7.RingSize != cfg.L7.RingSize,
 		"exec_max_args": old.Exec.MaxArgs != cfg.Exec.MaxArgs,
 		"max_nat":       old.Netflow.MaxNAT != cfg.Netflow.MaxNAT, "ebpf-conntrack": wantsNAT(old) != wantsNAT(cfg),
+		"mem_limit (table sizes)": old.Tables != cfg.Tables,
 	} {
 		if changed {
 			keys = append(keys, key)
@@ -161,7 +175,7 @@ func fixed(old, cfg *config.Config) []string {
 func (a *Agent) health() web.Health {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	h := web.Health{}
+	h := web.Health{Shedding: a.watch.state()}
 	for _, c := range a.report().Capabilities {
 		h.Capabilities = append(h.Capabilities, web.Capability{
 			Name: c.Name, Feature: c.Feature, Door: c.Door, Advice: c.Advice,

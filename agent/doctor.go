@@ -40,6 +40,7 @@ func Doctor(w io.Writer, cfg *config.Config, asJSON bool) error {
 		defer s.Close()
 	}
 	r := probe.NewReport(cfg.Version, probe.Gather(probe.SystemPaths()), all)
+	r.Limits = limitLines(cfg)
 	if x, ok := d.built["l7"].(*exchanges); ok {
 		r.TLS = x.tlsProcesses()
 	}

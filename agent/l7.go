@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weft/aggregate"
@@ -36,8 +37,7 @@ type exchanges struct {
 	log     *slog.Logger
 	cfg     *config.Config
 	payload *payload.Source
-	tls     *tls.Source // nil when not asked for, or not to be had
-	tlsErr  error
+	tls     plaintextRun
 	engine  *l7.Engine
 	tracker *dnsflow.Tracker
 	http    *aggregate.HTTPWindow
@@ -55,6 +55,12 @@ type exchanges struct {
 	// on loopback.
 	resolvers resolvers
 	reload    chan *config.Config
+	wantsTLS  bool
+	// slow makes one interval of so many, of which turn have passed.
+	slow atomic.Int32
+	turn int32
+	// relieved is when time last passed for those that wait, monotonic ns.
+	relieved int64
 }
 
 // newExchanges builds the part on the tables of sockets that netflow keeps.
@@ -78,14 +84,18 @@ func newExchanges(d deps) (collector, error) {
 	d.led.AddGauge(x.chosen.Gauges()...)
 	x.tracker = dnsflow.New(dnsflow.Options{Timeout: d.cfg.L7.DNSTimeout, Out: x.transaction}, d.led)
 	x.engine = l7.New(l7.Options{
-		Protocols: protocols(d.cfg), MaxConns: d.cfg.L7.MaxConns, Out: x.exchange, Ended: x.ended, Skip: x.skip,
+		Protocols: protocols(d.cfg), MaxConns: d.cfg.L7.MaxConns, MaxMemory: d.cfg.Tables.Buffer,
+		Out: x.exchange, Ended: x.ended, Skip: x.skip,
 	}, d.led)
 	x.payload, err = payload.New(d.cfg, base.Shared(), x.output(), d.led, d.log)
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(d.cfg.L7.Enabled, "httpflow-tls") {
-		x.tls, x.tlsErr = tls.New(d.cfg, base.Shared(), x.plaintext(), d.led, d.log)
+	if x.wantsTLS = slices.Contains(d.cfg.L7.Enabled, "httpflow-tls"); x.wantsTLS {
+		x.tls.build = func() (*tls.Source, error) {
+			return tls.New(d.cfg, base.Shared(), x.plaintext(), d.led, d.log)
+		}
+		x.tls.open()
 	}
 	return x, nil
 }
@@ -127,26 +137,13 @@ func (x *exchanges) idle(now int64) {
 
 // Capabilities implements collector.
 func (x *exchanges) Capabilities() []probe.Capability {
-	all := x.payload.Capabilities()
-	if x.tls != nil {
-		all = append(all, x.tls.Capabilities()...)
-	}
-	if x.tlsErr != nil {
-		all = append(all, probe.Capability{
-			Name: "tls plaintext", Feature: "httpflow-tls",
-			Failed: []probe.Attempt{{Door: "uprobe", Why: x.tlsErr.Error()}},
-		})
-	}
-	return all
+	return append(x.payload.Capabilities(), x.tls.capabilities()...)
 }
 
 // tlsProcesses lists who uses TLS, for doctor.
 func (x *exchanges) tlsProcesses() []probe.TLSProcess {
-	if x.tls == nil {
-		return nil
-	}
 	var out []probe.TLSProcess
-	for _, p := range x.tls.Processes() {
+	for _, p := range x.tls.processes() {
 		out = append(out, probe.TLSProcess{
 			PID: p.PID, Name: p.Name, Kind: string(p.Kind), File: p.File, Reason: p.Reason,
 		})
@@ -157,9 +154,7 @@ func (x *exchanges) tlsProcesses() []probe.TLSProcess {
 // Close implements collector.
 func (x *exchanges) Close() {
 	x.payload.Close()
-	if x.tls != nil {
-		x.tls.Close()
-	}
+	x.tls.close()
 }
 
 // Run implements source.Source.
@@ -169,7 +164,7 @@ func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 	go func() { ended <- x.read(ctx) }()
 	flush := time.NewTicker(x.cfg.Interval)
 	defer flush.Stop()
-	pressure := time.NewTicker(time.Second)
+	pressure := time.NewTicker(look(x.cfg.Tables.ExchangeRows))
 	defer pressure.Stop()
 	for {
 		select {
@@ -181,6 +176,10 @@ func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 			}
 			flush.Reset(x.cfg.Interval)
 		case <-flush.C:
+			if x.turn++; x.turn < x.slow.Load() {
+				continue
+			}
+			x.turn = 0
 			if err := x.flush(emit); err != nil {
 				x.log.Error("httpflow lost an interval", "err", err)
 			}
@@ -192,21 +191,29 @@ func (x *exchanges) Run(ctx context.Context, emit source.Emit) error {
 
 // read runs the sources until both have handed over what they had.
 func (x *exchanges) read(ctx context.Context) error {
-	if x.tls == nil {
-		return x.payload.Run(ctx)
-	}
-	plain := make(chan error, 1)
-	go func() { plain <- x.tls.Run(ctx) }()
+	x.tls.run(ctx)
 	err := x.payload.Run(ctx)
-	return errors.Join(err, <-plain)
+	return errors.Join(err, x.tls.wait())
+}
+
+// look is how often the kernel's table is looked at: a small one as often as
+// 50,000 new rows a second take to fill half of it. 0 stands for the largest.
+func look(rows int) time.Duration {
+	if rows == 0 {
+		return time.Second
+	}
+	return min(time.Second, max(10*time.Millisecond, time.Duration(rows/2)*time.Second/50_000))
 }
 
 // relieve reads the kernel's table out early when it fills up, and lets time
 // pass where no events come.
 func (x *exchanges) relieve() {
-	x.mu.Lock()
-	x.idle(payload.Now())
-	x.mu.Unlock()
+	if now := payload.Now(); now-x.relieved >= int64(time.Second) {
+		x.relieved = now
+		x.mu.Lock()
+		x.idle(now)
+		x.mu.Unlock()
+	}
 	if x.payload.Full() {
 		if err := x.payload.Flush(); err != nil {
 			x.log.Error("early read-out failed", "err", err)
@@ -217,9 +224,10 @@ func (x *exchanges) relieve() {
 func (x *exchanges) flush(emit source.Emit) error {
 	err := x.payload.Flush()
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	now := time.Now().UnixNano()
-	emit(slices.Concat(x.http.Flush(now), x.dns.Flush(now), x.hellos.Flush(now)))
+	rows := slices.Concat(x.http.Flush(now), x.dns.Flush(now), x.hellos.Flush(now))
+	x.mu.Unlock()
+	emit(rows)
 	return err
 }
 

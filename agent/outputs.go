@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"time"
 
 	"weft/config"
 	"weft/deliver"
@@ -19,8 +20,12 @@ import (
 	"weft/sink/stdout"
 )
 
-// outputQueue is how many batches may wait before one sink.
-const outputQueue = 256
+// outputQueue is how many points may wait before one sink; patience how long
+// the pipeline waits for one that is behind, before it drops for it.
+const (
+	outputQueue = 65536
+	patience    = time.Second
+)
 
 // outputs fans points out to the sinks. Each has its own bounded queue and
 // goroutine, so that a slow one delays nobody.
@@ -38,6 +43,9 @@ type output struct {
 	stage *ledger.Stage
 	queue chan []record.Point
 	done  chan struct{}
+	// stuck: it did not take anything for the pipeline's patience, and is not
+	// waited for until it does.
+	stuck bool
 }
 
 func openOutputs(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*outputs, error) {
@@ -46,6 +54,7 @@ func openOutputs(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*out
 }
 
 func (o *outputs) open(cfg *config.Config) error {
+	queue := queuePoints(cfg)
 	for _, name := range cfg.Sinks {
 		s, err := buildSink(name, cfg, o.ledger, o.log)
 		if err != nil {
@@ -53,12 +62,20 @@ func (o *outputs) open(cfg *config.Config) error {
 		}
 		out := &output{
 			name: name, sink: s, log: o.log, stage: o.ledger.Stage("queue." + name),
-			queue: make(chan []record.Point, outputQueue), done: make(chan struct{}),
+			queue: make(chan []record.Point, max(queue/pieceSize, 2)), done: make(chan struct{}),
 		}
 		go out.run()
 		o.active = append(o.active, out)
 	}
 	return nil
+}
+
+// queuePoints is how many points may wait.
+func queuePoints(cfg *config.Config) int {
+	if cfg.Tables.Queue > 0 {
+		return cfg.Tables.Queue
+	}
+	return outputQueue
 }
 
 // buildSink is the list of sinks.
@@ -126,15 +143,37 @@ func (o *outputs) report(text string) {
 	}
 }
 
-// write hands the points to every sink; it never blocks.
+// write hands the points to every sink.
 func (o *outputs) write(points []record.Point) {
+	if len(points) == 0 {
+		return
+	}
 	for _, out := range o.active {
 		out.stage.In(int64(len(points)))
-		select {
-		case out.queue <- points:
-		default:
+		if !out.offer(points) {
 			out.stage.Drop("queue_full", int64(len(points)))
 		}
+	}
+}
+
+// offer waits a little for a sink that is behind: an interval may have more
+// points than fit into its queue.
+func (out *output) offer(points []record.Point) bool {
+	select {
+	case out.queue <- points:
+		out.stuck = false
+		return true
+	default:
+	}
+	if out.stuck {
+		return false
+	}
+	select {
+	case out.queue <- points:
+		return true
+	case <-time.After(patience):
+		out.stuck = true
+		return false
 	}
 }
 

@@ -16,15 +16,19 @@ import (
 	"weft/enrich/process"
 	"weft/ledger"
 	"weft/record"
+	"weft/sample"
 	"weft/source/exec"
 )
 
 // batches is how many batches may wait between the sources and the pipeline.
 const batches = 64
 
+// pieceSize is how many points are made at a time.
+const pieceSize = 256
+
 // pipeline is the path of a record on one page:
 //
-//	source → emit → [queue] → enrich → fill → flatten → global tags → sinks
+//	source → emit → [queue] → enrich → fill → sample → flatten → global tags → sinks
 //
 // Everything between the queue and the sinks' own queues is a plain function
 // over a batch, in one goroutine.
@@ -34,6 +38,9 @@ type pipeline struct {
 	queue chan []record.Record
 	apply chan func()
 	done  chan struct{}
+	// waiting are the records in the queue and at work; beyond most, sources wait.
+	waiting atomic.Int64
+	most    int64
 
 	names    *process.Namer
 	local    *localip.Resolver
@@ -42,6 +49,7 @@ type pipeline struct {
 	netnsDev uint64
 	flat     *record.Flattener
 	global   []record.Tag
+	sampling *sampling
 	outs     *outputs
 }
 
@@ -57,9 +65,10 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 	p := &pipeline{
 		log: log, stage: led.Stage("pipeline"),
 		queue: make(chan []record.Record, batches), apply: make(chan func()), done: make(chan struct{}),
-		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc), domains: domain.New(domain.Options{}),
-		netnsDev: nsfsDev(),
-		flat:     flat, global: globalTags(cfg), outs: outs,
+		names: process.New(cfg.HostProc), local: localip.New(cfg.HostProc),
+		domains:  domain.New(domain.Options{MaxEntries: cfg.Tables.Names}),
+		netnsDev: nsfsDev(), most: int64(queuePoints(cfg)),
+		flat: flat, global: globalTags(cfg), sampling: newSampling(cfg), outs: outs,
 	}
 	p.domains.SetFloor(domainFloor(cfg))
 	led.AddGauge(p.domains.Gauges()...)
@@ -67,17 +76,27 @@ func newPipeline(cfg *config.Config, led *ledger.Ledger, log *slog.Logger) (*pip
 	return p, nil
 }
 
-// emit is the source.Emit of every source. It does not block.
+// emit is the source.Emit of every source. It waits a little while more records
+// are on their way than may be, and drops what does not fit into the queue then.
 func (p *pipeline) emit(batch []record.Record) {
 	if len(batch) == 0 {
 		return
 	}
-	p.stage.In(int64(len(batch)))
-	select {
-	case p.queue <- batch:
-	default:
-		p.stage.Drop("queue_full", int64(len(batch)))
+	n := int64(len(batch))
+	p.stage.In(n)
+	for end := time.Now().Add(patience); p.waiting.Load() > p.most && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
 	}
+	if p.waiting.Load() <= p.most {
+		p.waiting.Add(n)
+		select {
+		case p.queue <- batch:
+			return
+		default:
+			p.waiting.Add(-n)
+		}
+	}
+	p.stage.Drop("queue_full", n)
 }
 
 func (p *pipeline) run() {
@@ -95,22 +114,49 @@ func (p *pipeline) run() {
 	}
 }
 
+// process takes a batch in pieces, so that points, which take more memory than
+// records, are not all there at a time.
 func (p *pipeline) process(batch []record.Record) {
+	p.sampling.begin(batch)
+	for piece := range slices.Chunk(batch, pieceSize) {
+		points := p.points(piece)
+		clear(piece)
+		p.sampling.end(points)
+		p.stage.Out(int64(len(points)))
+		p.outs.write(points)
+		p.waiting.Add(-int64(len(piece)))
+	}
+	p.domains.Expire(time.Now().UnixNano())
+}
+
+// points are the outgoing form of the records that are kept.
+func (p *pipeline) points(batch []record.Record) []record.Point {
 	points := make([]record.Point, 0, len(batch))
 	for _, r := range batch {
 		p.enrich(r)
-		points = append(points, record.Point{})
-		pt := &points[len(points)-1]
-		if !p.flat.Flatten(r, pt) {
-			points = points[:len(points)-1]
+		rate := p.sampling.rate(r)
+		if f, ok := r.(record.Flow); ok && !sample.OfFlow(f.Key()).Keep(rate) {
+			p.stage.Drop("sampled_out", 1)
+			continue
+		}
+		var pt record.Point
+		if !p.flat.Flatten(r, &pt) {
 			p.stage.Drop("unknown_measurement", 1)
 			continue
 		}
+		if _, ok := r.(record.Flow); !ok {
+			if key, is := sample.OfPoint(&pt); !is {
+				rate = 1 // nothing to decide by: it stays
+			} else if !key.Keep(rate) {
+				p.stage.Drop("sampled_out", 1)
+				continue
+			}
+		}
+		mark(&pt, rate)
 		pt.AddTags(p.global)
+		points = append(points, pt)
 	}
-	p.domains.Expire(time.Now().UnixNano())
-	p.stage.Out(int64(len(points)))
-	p.outs.write(points)
+	return points
 }
 
 // enrich fills a record in place from what this host knows.
@@ -140,6 +186,9 @@ func (p *pipeline) reload(cfg *config.Config) error {
 		if !wantsSessions(cfg) {
 			p.sessions.Store(nil)
 		}
+		shedding := p.sampling.shedding
+		p.sampling = newSampling(cfg)
+		p.sampling.shedding = shedding
 		result <- p.outs.reload(cfg)
 	})
 	return <-result
@@ -150,8 +199,19 @@ func (p *pipeline) report(text string) {
 	p.between(func() { p.outs.report(text) })
 }
 
-// between runs f in the pipeline's goroutine, between two batches.
-func (p *pipeline) between(f func()) { p.apply <- f }
+// shed makes samples of exchanges, or stops to.
+func (p *pipeline) shed(on bool) {
+	p.between(func() { p.sampling.shedding = on })
+}
+
+// between runs f in the pipeline's goroutine, between two batches; never when
+// it has stopped.
+func (p *pipeline) between(f func()) {
+	select {
+	case p.apply <- f:
+	case <-p.done:
+	}
+}
 
 // stop drains the queue into the sinks and closes them. No source may emit.
 func (p *pipeline) stop(ctx context.Context) error {

@@ -8,6 +8,7 @@ func (l *loader) check() {
 	l.checkPlugins()
 	l.checkToken()
 	l.checkSampling()
+	l.budget()
 }
 
 // given returns the place that set a key of [[inputs.ebpf]].

@@ -8,7 +8,11 @@
 // Precedence: flag > environment > file > default, merged key by key.
 package config
 
-import "time"
+import (
+	"time"
+
+	"weft/limit"
+)
 
 // Config is the effective configuration, after merging and checking.
 type Config struct {
@@ -58,6 +62,8 @@ type Config struct {
 	Trace   Trace
 	K8s     K8s
 	Limits  Limits
+	// Tables are the sizes without a key that mem_limit leads to.
+	Tables limit.Tables
 	// Linker is [[inputs.ebpftrace]].
 	Linker Linker
 

@@ -49,9 +49,9 @@ func samplingKeys() []Key {
 	return []Key{
 		{
 			Name: "sampling_rate", Child: []string{"sampling.rate"}, Auto: "off", Example: `"0.50"`,
-			bind: numberText(func(c *Config) *string { return &c.SamplingRate }, 0.01, 1, false,
-				`a share from 0.01 to 1.00, such as "0.50"`),
-			Help: "Share of the records that is kept.",
+			bind: numberText(func(c *Config) *string { return &c.SamplingRate }, 1e-6, 1, false,
+				`a share above 0 up to 1.00, such as "0.50"`),
+			Help: "Share of the connections whose records are kept. These carry the rate in sampling_rate.",
 		},
 		{
 			Name: "sampling_rate_pts_per_min", Env: []string{"ENV_INPUT_EBPF_SAMPLING_RATE_PTSPERMIN"},
@@ -59,7 +59,7 @@ func samplingKeys() []Key {
 			Auto: "off", Example: `"1500"`, Or: true,
 			bind: numberText(func(c *Config) *string { return &c.SamplingPerMinute }, 1, 1e12, true,
 				`a whole number of points from 1 up, such as "1500"`),
-			Help: "Number of records a minute that is kept, for each category.",
+			Help: "About so many records a minute are kept, for each category, by a rate that follows the load.",
 		},
 	}
 }

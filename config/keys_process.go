@@ -66,7 +66,7 @@ func processKeys() []Key {
 		{
 			Name: "pprof_host", Default: "127.0.0.1", Child: []string{"pprof_host"},
 			bind: text(func(c *Config) *string { return &c.PprofHost }),
-			Help: "Address of the Go profiler. Empty means every interface.",
+			Help: "Address of the Go profiler. Empty means 127.0.0.1.",
 		},
 		{
 			Name: "pprof_port", Auto: "off", Example: `"6061"`, Child: []string{"pprof_port"},
@@ -93,22 +93,26 @@ func limitKeys() []Key {
 			Example: `"2.0"`,
 			bind: number(func(c *Config) *float64 { return &c.Limits.CPU }, 0, 4096,
 				`cores from 0 (off) to 4096, such as "2.0"`),
-			Help: "Resource limits. The collector exits when one is exceeded (see limit_action).\nCPU cores.",
+			Help: "Resource limits. The collector exits when one is exceeded for 5s (see limit_action).\n" +
+				"CPU cores, the mean of 5s.",
 		},
 		{
 			Name: "mem_limit", Flags: []string{"res-mem"}, Child: []string{"resource_limit.limit_mem"}, Auto: "off",
 			Example: `"4GiB"`, bind: size(func(c *Config) *int64 { return &c.Limits.Mem }, false),
-			Help: "Memory. KB, MB, GB are powers of 1000; KiB, MiB, GiB of 1024.",
+			Help: "Memory: the process and its kernel tables. KB, MB, GB are powers of 1000; KiB, MiB, GiB of 1024.\n" +
+				"Table sizes that are not given follow from it." + nextStart,
 		},
 		{
 			Name: "net_limit", Flags: []string{"res-bandwidth", "res-net"}, Child: []string{"resource_limit.limit_bandwidth"},
 			Auto: "off", Example: `"100MiB/s"`, bind: size(func(c *Config) *int64 { return &c.Limits.Net }, true),
-			Help: "Network bandwidth, received or sent, on any network card.",
+			Help: "Network bandwidth, received or sent, on any network card of the host (lo too), the mean of 5s.",
 		},
 		{
 			Name: "limit_action", Default: "exit",
 			bind: choice(func(c *Config) *string { return &c.Limits.Action }, "exit", "degrade"),
-			Help: "What an exceeded limit does: exit, or shed load in a stated order.",
+			Help: "What an exceeded limit does: \"exit\" (with status 3), or \"degrade\": leave out, step by step,\n" +
+				"payload that is parsed and TLS, then HTTP/1, then most DNS rows, then take longer intervals.\n" +
+				"netflow stays exact. docs/limits.md.",
 		},
 	}
 }

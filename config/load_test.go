@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weft/limit"
 )
 
 // load reads a file's text with flags and environment, as weft run would.
@@ -190,6 +192,7 @@ func TestChildFile(t *testing.T) {
 		URL: "https://10.96.0.1:443", BearerToken: "/token", WorkloadLabels: []string{"app"}, WorkloadLabelPrefix: "k8s_",
 	}
 	want.Limits = Limits{CPU: 2, Mem: 4 << 30, Net: 100e6, Action: "exit"}
+	want.Tables = limit.Tables{Side: 16384, ExchangeRows: 65536, Names: 65536, Queue: 65536, Buffer: 64 << 20}
 	want.ContainerEndpoints = []string{"unix:///run/containerd/containerd.sock"}
 	want.StateDir, want.Linker.DBPath = c.StateDir, c.Linker.DBPath
 	if !reflect.DeepEqual(c, want) {

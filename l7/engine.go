@@ -200,6 +200,17 @@ func (e *Engine) evict(c *conn, why protocol.End) {
 	e.forget(c)
 }
 
+// Shed forgets all connections, as Close would end them: their source leaves
+// them out from now on. What is told anew later is joined.
+func (e *Engine) Shed() {
+	for c := e.age.newer; c != &e.age; c = e.age.newer {
+		if !c.dead {
+			e.finish(c, c.seen, "shed")
+		}
+		e.forget(c)
+	}
+}
+
 // finish feeds what is held, holes or not, and closes the Conn. The connection
 // counts as dropped for the reason, "" for none.
 func (e *Engine) finish(c *conn, at int64, why string) {

@@ -15,6 +15,8 @@ type Report struct {
 	Capabilities []Capability `json:"capabilities"`
 	// TLS lists the processes that use TLS, when their plaintext is asked for.
 	TLS []TLSProcess `json:"tls,omitempty"`
+	// Limits says, a line each, which are set and what is left out because of them.
+	Limits []string `json:"limits,omitempty"`
 }
 
 // TLSProcess is a process that uses TLS.
@@ -68,6 +70,9 @@ func (r Report) Text(w io.Writer) {
 	r.capabilityTable(w, ink)
 	fmt.Fprintln(w)
 	r.tlsTable(w, ink)
+	if len(r.Limits) > 0 {
+		fmt.Fprintln(w, ink.bold("LIMITS")+"\n"+strings.Join(r.Limits, "\n")+"\n")
+	}
 	r.factTable(w, ink)
 }
 

@@ -24,6 +24,17 @@ type Health struct {
 	Capabilities []Capability
 	// Problems are further reasons to be degraded, e.g. a sink that is down.
 	Problems []string
+	// Shedding is nil while nothing is left out because of a limit.
+	Shedding *Shedding
+}
+
+// Shedding is what the collector leaves out to stay within its limits.
+type Shedding struct {
+	Step    int      `json:"step"`
+	Of      int      `json:"of"`
+	LeftOut []string `json:"left_out"`
+	// Cause is the limit that the last step was taken for, and its use then.
+	Cause string `json:"cause"`
 }
 
 // The states of /healthz.
@@ -38,7 +49,7 @@ func (h Health) Status() string {
 	if h.Dead != "" {
 		return StatusDead
 	}
-	if len(h.Problems) > 0 {
+	if len(h.Problems) > 0 || h.Shedding != nil {
 		return StatusDegraded
 	}
 	for _, c := range h.Capabilities {
@@ -54,6 +65,7 @@ type report struct {
 	Status        string       `json:"status"`
 	Reason        string       `json:"reason,omitempty"`
 	Problems      []string     `json:"problems,omitempty"`
+	Shedding      *Shedding    `json:"shedding,omitempty"`
 	Capabilities  []Capability `json:"capabilities"`
 	UptimeSeconds float64      `json:"uptime_seconds"`
 	Version       string       `json:"version"`
@@ -65,6 +77,7 @@ func makeReport(o Options, start time.Time) report {
 		Status:        h.Status(),
 		Reason:        h.Dead,
 		Problems:      h.Problems,
+		Shedding:      h.Shedding,
 		Capabilities:  h.Capabilities,
 		UptimeSeconds: time.Since(start).Round(time.Millisecond).Seconds(),
 		Version:       o.Version,

@@ -78,6 +78,7 @@ func TestHealthz(t *testing.T) {
 		{"ok", healthy(), 200, StatusOK},
 		{"nothing asked for", Health{}, 200, StatusOK},
 		{"a capability is missing", missing, 200, StatusDegraded},
+		{"work is left out", Health{Shedding: &Shedding{Step: 1, Of: 4}}, 200, StatusDegraded},
 		{"a problem", Health{Problems: []string{"datakit: refused"}}, 200, StatusDegraded},
 		{"dead", Health{Dead: "no source runs", Problems: []string{"x"}}, 503, StatusDead},
 	} {

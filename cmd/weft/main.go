@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"weft/agent"
 	"weft/config"
 )
 
@@ -19,6 +20,7 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2 // wrong command line, or a feature that is not built yet
+	exitLimit = 3 // a limit was exceeded, with limit_action = exit
 )
 
 func main() {
@@ -64,6 +66,9 @@ func exitCode(err error) int {
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
+	}
+	if _, ok := errors.AsType[agent.LimitError](err); ok {
+		return exitLimit
 	}
 	return exitError
 }

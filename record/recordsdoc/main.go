@@ -32,7 +32,8 @@ What Weft sends, per measurement: every tag (a string) and every field with its 
 units are those of DataKit's eBPF collector; **new** marks what it does not have. A column marked *optional* is left
 out of the records it does not apply to; every other tag is always there, if need be empty. The global tags ` +
 	"`host`" + `, ` + "`service`" + `
-and your own come last, where a record has no tag of that name itself. Times are Unix nanoseconds.
+and your own come last, where a record has no tag of that name itself. A record that sampling kept has one more field,
+` + "`sampling_rate`" + ` (float), the share that was kept: docs/limits.md. Times are Unix nanoseconds.
 
 All flows have the same tags. DataKit's dnsflow has no ` + "`pid`, `process_name`, `netns`, `dst_nat_ip` and `dst_nat_port`" + `.
 `

@@ -1,11 +1,15 @@
 package conn
 
 import (
+	"io"
 	"net"
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"weft/record"
 )
 
 // A flow table that is too small loses contributions and counts each of them.
@@ -164,4 +168,52 @@ func loopbackUp() error {
 	}
 	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+// More live sockets have moved than the flow table has rows: the snapshot takes
+// them in parts and loses none.
+func TestSnapshotInParts(t *testing.T) {
+	cfg := testConfig()
+	cfg.Interval = time.Hour
+	cfg.Netflow.MaxFlows = 256
+	cfg.Netflow.EphemeralPort = 65536 // every client port is a row of its own
+	b := begin(t, cfg, nil, nil)
+	l := listen(t, "tcp", "127.0.0.1:0")
+	const conns = 1000
+	accepted := make(chan net.Conn, conns)
+	go func() {
+		for range conns {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	want := int64(0)
+	for i := range conns {
+		c := dial(t, "tcp", l.Addr().String())
+		if _, err := c.Write(make([]byte, i+1)); err != nil {
+			t.Fatal(err)
+		}
+		other := <-accepted
+		t.Cleanup(func() { c.Close(); other.Close() }) // not before, by the garbage collector
+		if _, err := io.ReadFull(other, make([]byte, i+1)); err != nil {
+			t.Fatal(err)
+		}
+		want += int64(i + 1)
+	}
+	port := portOf(l.Addr())
+	rows := b.end()
+	if full := b.dropped("conn.flows", "flows_full"); full != 0 {
+		t.Errorf("%d contributions were lost", full)
+	}
+	for name, got := range map[string]record.Netflow{
+		"client": total(rows, client(port)), "server": total(rows, server(port)),
+	} {
+		if got.BytesWritten+got.BytesRead != want || got.Established != conns || got.Closed != 0 {
+			t.Errorf("%s: %d bytes, %d established, %d closed; want %d, %d, 0", name, got.BytesWritten+got.BytesRead,
+				got.Established, got.Closed, want, conns)
+		}
+	}
 }

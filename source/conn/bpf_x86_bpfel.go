@@ -194,6 +194,10 @@ const (
 	bpfVarKeepIpv6               = "keep_ipv6"
 	bpfVarKeepLoopback           = "keep_loopback"
 	bpfVarSeedMode               = "seed_mode"
+	bpfVarSliceAt                = "slice_at"
+	bpfVarSliceLeft              = "slice_left"
+	bpfVarSliceMask              = "slice_mask"
+	bpfVarSliceRoom              = "slice_room"
 	bpfVarSnapshots              = "snapshots"
 	bpfVarSplitClients           = "split_clients"
 	bpfVarUdpFound               = "udp_found"
@@ -294,6 +298,10 @@ type bpfVariableSpecs struct {
 	KeepIpv6     *ebpf.VariableSpec `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.VariableSpec `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.VariableSpec `ebpf:"seed_mode"`
+	SliceAt      *ebpf.VariableSpec `ebpf:"slice_at"`
+	SliceLeft    *ebpf.VariableSpec `ebpf:"slice_left"`
+	SliceMask    *ebpf.VariableSpec `ebpf:"slice_mask"`
+	SliceRoom    *ebpf.VariableSpec `ebpf:"slice_room"`
 	Snapshots    *ebpf.VariableSpec `ebpf:"snapshots"`
 	SplitClients *ebpf.VariableSpec `ebpf:"split_clients"`
 	UdpFound     *ebpf.VariableSpec `ebpf:"udp_found"`
@@ -359,6 +367,10 @@ type bpfVariables struct {
 	KeepIpv6     *ebpf.Variable `ebpf:"keep_ipv6"`
 	KeepLoopback *ebpf.Variable `ebpf:"keep_loopback"`
 	SeedMode     *ebpf.Variable `ebpf:"seed_mode"`
+	SliceAt      *ebpf.Variable `ebpf:"slice_at"`
+	SliceLeft    *ebpf.Variable `ebpf:"slice_left"`
+	SliceMask    *ebpf.Variable `ebpf:"slice_mask"`
+	SliceRoom    *ebpf.Variable `ebpf:"slice_room"`
 	Snapshots    *ebpf.Variable `ebpf:"snapshots"`
 	SplitClients *ebpf.Variable `ebpf:"split_clients"`
 	UdpFound     *ebpf.Variable `ebpf:"udp_found"`

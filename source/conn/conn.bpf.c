@@ -59,7 +59,7 @@ int snapshot(struct bpf_iter__bpf_map_elem *ctx)
 	u64 *key = ctx->key;
 	struct conn *e = ctx->value;
 
-	return key && e && !entry_quiet(e, *key) ? snapshot_one(*key, FETCH) : 0;
+	return key && e && !entry_quiet(e, *key) && snapshot_fits(*key) ? snapshot_one(*key, FETCH) : 0;
 }
 
 SEC("iter/bpf_map_elem")
@@ -68,7 +68,7 @@ int snapshot_nofetch(struct bpf_iter__bpf_map_elem *ctx)
 	u64 *key = ctx->key;
 	struct conn *e = ctx->value;
 
-	return key && e && !entry_quiet(e, *key) ? snapshot_one(*key, PROBE) : 0;
+	return key && e && !entry_quiet(e, *key) && snapshot_fits(*key) ? snapshot_one(*key, PROBE) : 0;
 }
 
 SEC("iter/task_file")

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -24,11 +25,25 @@ import (
 )
 
 // How often the fill of the kernel's flow table is looked at (a read of shared
-// memory, no system call): calm while it is nearly empty, else pressed.
+// memory, no system call): calm while it is nearly empty, else pressed; a small
+// table as often as a burst takes to fill half of it.
 const (
-	calm    = time.Second
-	pressed = 100 * time.Millisecond
+	calm     = time.Second
+	pressed  = 100 * time.Millisecond
+	shortest = 5 * time.Millisecond
+	burst    = 200_000 // rows a second
 )
+
+// look is how long to wait until the next look at the table.
+func (s *Source) look(most time.Duration) time.Duration {
+	if s.cfg.MaxFlows >= 1<<16 {
+		return most
+	}
+	return min(most, max(shortest, time.Duration(s.cfg.MaxFlows/2)*time.Second/burst))
+}
+
+// maxSlices bounds the parts of a snapshot; the kernel numbers 256.
+const maxSlices = 256
 
 // Source collects netflow. It is made by New, attached and seeded.
 type Source struct {
@@ -46,6 +61,9 @@ type Source struct {
 	reload    chan *config.Config
 	passes    uint32 // snapshots so far
 	udpActive bool   // UDP rows since the last flush
+	// slow makes one interval of so many; 0 and 1 are the same.
+	slow atomic.Int32
+	turn int32 // intervals that have passed of the one
 	// seesListen is false on TCP doors that miss listen().
 	seesListen bool
 }
@@ -60,7 +78,7 @@ func New(cfg *config.Config, nat source.NAT, led *ledger.Ledger, log *slog.Logge
 func newSource(
 	cfg *config.Config, nat source.NAT, led *ledger.Ledger, log *slog.Logger, tcp, udp []door,
 ) (*Source, error) {
-	k, err := loadKernel(cfg.Netflow.MaxSockets, cfg.Netflow.MaxFlows)
+	k, err := loadKernel(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +168,7 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	defer s.Close()
 	flush := time.NewTicker(s.every)
 	defer flush.Stop()
-	pressure := time.NewTimer(calm)
+	pressure := time.NewTimer(s.look(calm))
 	defer pressure.Stop()
 	for {
 		select {
@@ -163,12 +181,16 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 			}
 			flush.Reset(s.every)
 		case <-pressure.C:
-			pressure.Reset(s.relieve())
+			pressure.Reset(s.relieve(emit))
 		case <-s.gate.wakes():
 			if err := s.gate.open(); err != nil {
 				s.log.Error("UDP is not seen", "err", err)
 			}
 		case <-flush.C:
+			if s.turn++; s.turn < s.slow.Load() {
+				continue
+			}
+			s.turn = 0
 			if err := s.flush(emit); err != nil {
 				s.log.Error("netflow lost an interval", "err", err)
 			}
@@ -176,26 +198,30 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	}
 }
 
+// Slow makes one interval of n, until it is called with 1. Nothing is lost: the
+// flow table is read out as before when it fills up.
+func (s *Source) Slow(n int) { s.slow.Store(int32(n)) }
+
 // relieve reads the flow table out early when it is half full, and says when
 // to look again.
-func (s *Source) relieve() time.Duration {
+func (s *Source) relieve(emit source.Emit) time.Duration {
 	used, size := s.out.rowsInUse(), uint64(s.cfg.MaxFlows)
 	if used < size/16 {
-		return calm
+		return s.look(calm)
 	}
 	if used < size/2 {
-		return pressed
+		return s.look(pressed)
 	}
-	if err := s.drain(); err != nil {
+	if err := s.drainEarly(emit); err != nil {
 		s.log.Error("early read-out failed", "err", err)
 	}
-	return pressed
+	return s.look(pressed)
 }
 
 // flush ends an interval: what live sockets have done since the last one joins
 // what the doors have added, and leaves.
 func (s *Source) flush(emit source.Emit) error {
-	err := errors.Join(s.snapshot(), s.drain())
+	err := errors.Join(s.snapshot(emit), s.drain())
 	s.meter.update()
 	emit(s.window.Flush(time.Now().UnixNano()))
 	active := s.udpActive
@@ -217,7 +243,7 @@ func (s *Source) drain() error {
 	})
 }
 
-func (s *Source) snapshot() error {
+func (s *Source) snapshot(emit source.Emit) error {
 	if s.walks.snapshot == nil {
 		return nil
 	}
@@ -235,7 +261,43 @@ func (s *Source) snapshot() error {
 	if err := s.k.base.Variables["snapshots"].Set(s.passes); err != nil {
 		return fmt.Errorf("count the snapshot: %w", err)
 	}
-	return run(s.walks.snapshot)
+	for slices := uint32(1); slices <= maxSlices; slices *= 4 {
+		left, err := s.walkSlices(slices, emit)
+		if err != nil || !left {
+			return err
+		}
+	}
+	return nil
+}
+
+// walkSlices goes through all sockets in so many parts, with a read-out behind
+// each that half fills the flow table; left says that it was too small for one.
+func (s *Source) walkSlices(slices uint32, emit source.Emit) (left bool, err error) {
+	for at := range slices {
+		more, err := s.k.walkSlice(s.walks, slices-1, at, s.cfg.MaxFlows)
+		if err != nil {
+			return false, err
+		}
+		left = left || more
+		if more || s.out.rowsInUse() > uint64(s.cfg.MaxFlows/2) {
+			if err := s.drainEarly(emit); err != nil {
+				return false, err
+			}
+		}
+	}
+	return left, nil
+}
+
+// drainEarly reads the flow table out within an interval. When many rows wait
+// here, they leave: what follows of the interval is in rows of its own.
+func (s *Source) drainEarly(emit source.Emit) error {
+	if err := s.drain(); err != nil {
+		return err
+	}
+	if s.window.Len() > s.cfg.MaxFlows/2 {
+		emit(s.window.Flush(time.Now().UnixNano()))
+	}
+	return nil
 }
 
 // Reload implements source.Source: everything but the table sizes changes

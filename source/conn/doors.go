@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 
+	"weft/config"
 	"weft/probe"
 )
 
@@ -49,7 +50,7 @@ type kernel struct {
 }
 
 // loadKernel creates the maps; programs come with the doors.
-func loadKernel(maxSockets, maxFlows int) (*kernel, error) {
+func loadKernel(cfg *config.Config) (*kernel, error) {
 	// Before 5.11 maps count against the limit. Without the right to raise it
 	// they may still fit, and if not, creating them says so.
 	_ = rlimit.RemoveMemlock()
@@ -57,12 +58,7 @@ func loadKernel(maxSockets, maxFlows int) (*kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	size(spec.Maps["socks"], maxSockets)
-	size(spec.Maps["reported"], maxSockets)
-	for _, name := range []string{"flows_a", "flows_b"} {
-		size(spec.Maps[name], maxFlows)
-	}
-	size(spec.Maps["flows"].InnerMap, maxFlows)
+	sizes(spec, cfg)
 	maps := spec.Copy()
 	maps.Programs = map[string]*ebpf.ProgramSpec{}
 	base, err := ebpf.NewCollection(maps)
@@ -70,6 +66,20 @@ func loadKernel(maxSockets, maxFlows int) (*kernel, error) {
 		return nil, fmt.Errorf("create BPF maps: %w", err)
 	}
 	return &kernel{spec: spec, base: base}, nil
+}
+
+// sizes sets those of the tables; 0 leaves what the object says.
+func sizes(spec *ebpf.CollectionSpec, cfg *config.Config) {
+	for n, names := range map[*int][]string{
+		&cfg.Netflow.MaxSockets: {"socks", "reported"},
+		&cfg.Netflow.MaxFlows:   {"flows_a", "flows_b"},
+		&cfg.Tables.Side:        {"listeners", "peers", "udp_args", "udp_roles"},
+	} {
+		for _, name := range names {
+			size(spec.Maps[name], *n)
+		}
+	}
+	size(spec.Maps["flows"].InnerMap, cfg.Netflow.MaxFlows)
 }
 
 func size(m *ebpf.MapSpec, n int) {

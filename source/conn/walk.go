@@ -64,3 +64,21 @@ func (k *kernel) seedAs(w walks, mode uint32) error {
 	}
 	return run(w.seed)
 }
+
+// walkSlice goes through one slice of the sockets and leaves an eighth of the
+// flow table free; left says that sockets were passed over for that.
+func (k *kernel) walkSlice(w walks, mask, at uint32, maxFlows int) (left bool, err error) {
+	for name, v := range map[string]any{
+		"slice_mask": mask, "slice_at": at, "slice_left": uint32(0), "slice_room": uint64(maxFlows - maxFlows/8),
+	} {
+		if err := k.base.Variables[name].Set(v); err != nil {
+			return false, fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	if err := run(w.snapshot); err != nil {
+		return false, err
+	}
+	var n uint32
+	err = k.base.Variables["slice_left"].Get(&n)
+	return n != 0, err
+}

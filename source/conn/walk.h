@@ -10,6 +10,25 @@
 /* Snapshots so far; Go counts. Each 16th looks for stale entries. */
 volatile u32 snapshots = 0;
 
+/*
+ * More sockets may have moved than the flow table has rows. The walk stops short
+ * of filling it and says so in slice_left; Go then walks again, one slice of all
+ * sockets at a time, with a read-out behind each.
+ */
+volatile u32 slice_mask = 0, slice_at = 0;
+volatile u32 slice_left = 0;
+volatile u64 slice_room = ~0ULL;
+
+static __always_inline bool snapshot_fits(u64 key)
+{
+	if (((u32)(key >> 6) * 0x9e3779b1u >> 24 & slice_mask) != slice_at)
+		return false;
+	if (flows_used < slice_room)
+		return true;
+	slice_left = 1;
+	return false;
+}
+
 /* Is the memory still this connection's, and not that of a later one? */
 static __always_inline bool entry_intact(struct sock *sk, const struct conn *e)
 {

@@ -219,7 +219,8 @@ const (
 	bpfPayloadStatSTAT_STREAMS_ADDED   bpfPayloadStat = 18
 	bpfPayloadStatSTAT_STREAMS_REMOVED bpfPayloadStat = 19
 	bpfPayloadStatSTAT_NAMED           bpfPayloadStat = 20
-	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 21
+	bpfPayloadStatSTAT_SHED            bpfPayloadStat = 21
+	bpfPayloadStatSTAT_PAYLOAD_MAX     bpfPayloadStat = 22
 )
 
 type bpfRowKey struct {
@@ -353,6 +354,7 @@ const (
 	bpfVarReaderSleeps = "reader_sleeps"
 	bpfVarRingQuarter  = "ring_quarter"
 	bpfVarRowsUsed     = "rows_used"
+	bpfVarShed         = "shed"
 	bpfVarSplitClients = "split_clients"
 	bpfVarTypeChunk    = "type_chunk"
 	bpfVarTypeClose    = "type_close"
@@ -452,6 +454,7 @@ type bpfVariableSpecs struct {
 	ReaderSleeps *ebpf.VariableSpec `ebpf:"reader_sleeps"`
 	RingQuarter  *ebpf.VariableSpec `ebpf:"ring_quarter"`
 	RowsUsed     *ebpf.VariableSpec `ebpf:"rows_used"`
+	Shed         *ebpf.VariableSpec `ebpf:"shed"`
 	SplitClients *ebpf.VariableSpec `ebpf:"split_clients"`
 	TypeChunk    *ebpf.VariableSpec `ebpf:"type_chunk"`
 	TypeClose    *ebpf.VariableSpec `ebpf:"type_close"`
@@ -530,6 +533,7 @@ type bpfVariables struct {
 	ReaderSleeps *ebpf.Variable `ebpf:"reader_sleeps"`
 	RingQuarter  *ebpf.Variable `ebpf:"ring_quarter"`
 	RowsUsed     *ebpf.Variable `ebpf:"rows_used"`
+	Shed         *ebpf.Variable `ebpf:"shed"`
 	SplitClients *ebpf.Variable `ebpf:"split_clients"`
 	TypeChunk    *ebpf.Variable `ebpf:"type_chunk"`
 	TypeClose    *ebpf.Variable `ebpf:"type_close"`

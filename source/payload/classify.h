@@ -5,6 +5,7 @@
 
 #include "early.h"
 #include "h2.h"
+#include "shed.h"
 
 #define MODE_NONE 0xff
 
@@ -84,6 +85,10 @@ static __always_inline void classify(struct packet *p, struct bpf_sock *sk, u64 
 	mode = early ? MODE_HTTP : mode_of(p, from_client, before != 0);
 	if (mode == MODE_NONE) {
 		not_recognised(c, p, from_client && !before);
+		return;
+	}
+	if (shed && mode != MODE_HTTP) {
+		count(STAT_SHED, 1);
 		return;
 	}
 	s = stream_new(key, tp, p, c, mode);

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 
@@ -40,12 +41,18 @@ func loadKernel(cfg *config.Config, shared map[string]*ebpf.Map, fetch bool) (*k
 	if err := prepare(spec, cfg, fetch); err != nil {
 		return nil, err
 	}
+	for _, p := range spec.Programs {
+		if !fetch {
+			withoutExchange(p)
+		}
+	}
 	replace := map[string]*ebpf.Map{}
 	for _, name := range []string{bpfMapSocks, bpfMapListeners} {
 		m := shared[name]
 		if m == nil {
 			return nil, fmt.Errorf("the table %s of TCP sockets is missing", name)
 		}
+		spec.Maps[name].MaxEntries = m.MaxEntries()
 		replace[name] = m
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})
@@ -61,6 +68,14 @@ func prepare(spec *ebpf.CollectionSpec, cfg *config.Config, fetch bool) error {
 	cut(spec.Maps[bpfMapStreams], uint32(unsafe.Offsetof(bpfStream{}.Line))+line)
 	cut(spec.Maps[bpfMapEarlies], uint32(unsafe.Offsetof(bpfEarly{}.Line))+line)
 	spec.Maps[bpfMapStreams].MaxEntries = uint32(cfg.L7.MaxConns)
+	if n := uint32(cfg.Tables.ExchangeRows); n > 0 {
+		for _, m := range []*ebpf.MapSpec{spec.Maps[bpfMapRowsA], spec.Maps[bpfMapRowsB], spec.Maps[bpfMapRows].InnerMap} {
+			m.MaxEntries = n
+		}
+	}
+	if n := uint32(cfg.Tables.Side); n > 0 {
+		spec.Maps[bpfMapVerdicts].MaxEntries = n
+	}
 	ring := uint32(cfg.L7.RingSize) << 20
 	spec.Maps[bpfMapEvents].MaxEntries = ring
 	var seed [8]byte
@@ -84,6 +99,16 @@ func prepare(spec *ebpf.CollectionSpec, cfg *config.Config, fetch bool) error {
 		}
 	}
 	return nil
+}
+
+// withoutExchange takes atomic exchanges out, which kernels before 5.12 refuse
+// even where they are never run (have_fetch is false).
+func withoutExchange(p *ebpf.ProgramSpec) {
+	for i, ins := range p.Instructions {
+		if ins.OpCode.Class() == asm.StXClass && ins.OpCode.AtomicOp() == asm.Xchg {
+			p.Instructions[i] = asm.Mov.Imm32(ins.Src, 0).WithMetadata(ins.Metadata)
+		}
+	}
 }
 
 // cut makes a map's values end with the part of the request line that is kept.

@@ -3,7 +3,6 @@
 #ifndef WEFT_LINE_H
 #define WEFT_LINE_H
 
-#include "place.h"
 #include "rows.h"
 
 #define WORD(a, b, c, d, e, f, g, h)                                                                         \

@@ -76,5 +76,6 @@ func (m *meter) update() {
 	m.tc.SetDropped("streams_full", k.stat(bpfPayloadStatSTAT_STREAMS_FULL))
 	m.tc.SetDropped("streams_stale", k.stat(bpfPayloadStatSTAT_STREAMS_STALE))
 	m.tc.SetDropped("early_lost", k.stat(bpfPayloadStatSTAT_EARLY_LOST))
+	m.tc.SetDropped("shed_packets", k.stat(bpfPayloadStatSTAT_SHED))
 	m.tc.SetDropped("headers", k.stat(bpfPayloadStatSTAT_HEADERS))
 }

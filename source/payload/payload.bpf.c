@@ -39,6 +39,8 @@ static __always_inline int on_tcp(struct packet *p, struct bpf_sock *sk, const u
 	packet_store(p, false);
 	packet_passed(p, p->skb, dir);
 	s = stream_find(key, p);
+	if (stream_shed(s, key))
+		return 1;
 	if (!s) {
 		tail = tail_of(p, sk, key);
 	} else if (s->mode == MODE_HTTP) {
@@ -146,7 +148,7 @@ static __always_inline int on_stream(struct __sk_buff *skb, const u8 dir, const 
 	u64 key = (u64)(long)skb->sk;
 	struct stream *s = bpf_map_lookup_elem(&streams, &key);
 
-	if (!s)
+	if (!s || stream_shed(s, key))
 		return 1;
 	if (!advanced)
 		stream_enter(s, &p);

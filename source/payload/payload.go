@@ -254,3 +254,28 @@ func (s *Source) Skip(id l7.ConnID, side protocol.Side, until uint64) {
 		s.log.Debug("a skip was not kept", "err", err)
 	}
 }
+
+// Shedding is how much is left out.
+type Shedding uint32
+
+// What is left out: nothing; connections that are parsed here; HTTP/1 too. DNS
+// datagrams are always taken.
+const (
+	ShedNothing Shedding = iota
+	ShedParsed
+	ShedHTTP
+)
+
+// Shed leaves out so much from now on, with the Output's lock held. Connections
+// that are left out are joined anew when they speak after it has ended; who has
+// the chunks is to forget them.
+func (s *Source) Shed(level Shedding) error {
+	if err := s.k.coll.Variables["shed"].Set(uint32(level)); err != nil {
+		return fmt.Errorf("leave payload out: %w", err)
+	}
+	if level != ShedNothing {
+		clear(s.servers)
+		clear(s.hellos)
+	}
+	return nil
+}

@@ -35,6 +35,7 @@ enum payload_stat {
 	STAT_STREAMS_ADDED,
 	STAT_STREAMS_REMOVED,
 	STAT_NAMED, /* rows announced with their request line */
+	STAT_SHED,  /* packets left out because the collector was over a limit */
 	STAT_PAYLOAD_MAX,
 };
 

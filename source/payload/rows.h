@@ -3,7 +3,7 @@
 #ifndef WEFT_ROWS_H
 #define WEFT_ROWS_H
 
-#include "stream.h"
+#include "place.h"
 
 enum method { M_NONE, M_GET, M_HEAD, M_POST, M_PUT, M_DELETE, M_OPTIONS, M_PATCH, M_TRACE, M_CONNECT };
 

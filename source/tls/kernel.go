@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 
+	"weft/config"
 	"weft/probe"
 	"weft/probe/uprobe"
 )
@@ -57,7 +58,7 @@ func (o *opened) close() {
 
 // loadKernel creates the maps. Those in shared are another source's, and used
 // as they are.
-func loadKernel(shared map[string]*ebpf.Map) (*kernel, error) {
+func loadKernel(cfg *config.Config, shared map[string]*ebpf.Map) (*kernel, error) {
 	// Before 5.11 maps count against the limit. Without the right to raise it
 	// they may still fit, and if not, creating them says so.
 	_ = rlimit.RemoveMemlock()
@@ -70,6 +71,14 @@ func loadKernel(shared map[string]*ebpf.Map) (*kernel, error) {
 		if s := spec.Maps[name]; s != nil {
 			s.MaxEntries = m.MaxEntries()
 			replace[name] = m
+		}
+	}
+	for name, n := range map[string]int{
+		"objects": cfg.L7.MaxConns, "events": cfg.L7.RingSize << 20,
+		"calls": cfg.Tables.Side, "procs": cfg.Tables.Side, "prints": cfg.Tables.Side,
+	} {
+		if n > 0 {
+			spec.Maps[name].MaxEntries = min(spec.Maps[name].MaxEntries, uint32(n))
 		}
 	}
 	maps := spec.Copy()

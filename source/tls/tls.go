@@ -77,7 +77,7 @@ func New(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledge
 func newSource(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led *ledger.Ledger, log *slog.Logger,
 	l ladders,
 ) (*Source, error) {
-	k, err := loadKernel(shared)
+	k, err := loadKernel(cfg, shared)
 	if err != nil {
 		return nil, err
 	}

@@ -174,3 +174,15 @@ func (c *Collector) Programs(t testing.TB) []int {
 	}
 	return ids
 }
+
+// EndsItself waits until the collector has ended on its own account and returns
+// its exit status.
+func (c *Collector) EndsItself(t testing.TB, limit time.Duration) int {
+	t.Helper()
+	select {
+	case <-c.ended:
+	case <-time.After(limit):
+		t.Fatalf("the collector still runs after %v", limit)
+	}
+	return c.cmd.ProcessState.ExitCode()
+}

@@ -30,6 +30,7 @@ type Server struct {
 	http     *http.Server
 	requests []Request
 	problems []string
+	errors   []string
 }
 
 // Start starts a server on a free loopback port until the test ends.
@@ -82,6 +83,13 @@ func (s *Server) Requests() []Request {
 	return append([]Request(nil), s.requests...)
 }
 
+// Errors returns what collectors said is wrong with them.
+func (s *Server) Errors() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.errors...)
+}
+
 // Points returns the points of all requests, in order of arrival.
 func (s *Server) Points() []Point {
 	var all []Point
@@ -97,6 +105,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return // the other end went away, or we are going down
 	}
 	if r.URL.Path == "/v1/lasterror" {
+		s.mu.Lock()
+		s.errors = append(s.errors, string(body))
+		s.mu.Unlock()
 		return
 	}
 	points, err := Decode(body)
