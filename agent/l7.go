@@ -90,6 +90,7 @@ func newExchanges(d deps) (collector, error) {
 // plaintext is where the TLS source puts things; it locks for each of them.
 func (x *exchanges) plaintext() tls.Output {
 	return tls.Output{
+		Wanted: x.chosen.Wanted,
 		Open: func(id l7.ConnID, i l7.Info) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
@@ -249,6 +250,9 @@ func (x *exchanges) apply(cfg *config.Config) error {
 	x.tracker.SetTimeout(cfg.L7.DNSTimeout)
 	x.resolvers = readResolvers()
 	x.cfg = cfg
+	if x.tls != nil {
+		return errors.Join(x.tls.Reload(cfg), x.payload.Reload(cfg))
+	}
 	return x.payload.Reload(cfg)
 }
 
@@ -260,7 +264,9 @@ func (x *exchanges) ended(id l7.ConnID, why protocol.End) {
 }
 
 func (x *exchanges) skip(id l7.ConnID, side protocol.Side, until uint64) {
-	if !id.TLS {
+	if id.TLS {
+		x.tls.Skip(id, side, until)
+	} else {
 		x.payload.Skip(id, side, until)
 	}
 }

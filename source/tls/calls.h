@@ -3,7 +3,7 @@
 #ifndef WEFT_TLS_CALLS_H
 #define WEFT_TLS_CALLS_H
 
-#include "objects.h"
+#include "h2.h"
 
 enum { CALL_READ = 1, CALL_WRITE, CALL_READ_EX, CALL_WRITE_EX, CALL_SENDFILE, CALL_HANDSHAKE };
 
@@ -43,6 +43,8 @@ static __always_inline int call_begin(struct call_key *k, struct call *c, u32 us
 {
 	u32 *flags = bpf_map_lookup_elem(&procs, &k->tgid);
 
+	if (flags && *flags & PROC_DENIED)
+		return 0;
 	if (flags)
 		*flags |= use;
 	else if (bpf_map_update_elem(&procs, &k->tgid, &use, BPF_NOEXIST))
@@ -62,94 +64,22 @@ static __always_inline bool call_within(const struct call_key *k, const struct c
 	       outer->frame < inner->frame;
 }
 
-#define PIECE (16 << 10) /* the most that one event carries */
-#define PIECES 4	 /* the most events of one call: what lies behind is only counted */
-
-struct piece {
-	u64 obj, offset, time, src;
-	u64 len;  /* what it stands for */
-	u32 size; /* what to copy of it */
-	u8 sent;
-};
-
-/* One event of a fixed size class: reserve wants a constant. */
-static __always_inline int piece_send_as(const struct piece *p, const struct object *o, const u32 room)
-{
-	struct tls_event *e = bpf_ringbuf_reserve(&events, sizeof(*e) + room, 0);
-	u64 id = bpf_get_current_pid_tgid();
-	u32 size = p->size;
-
-	if (!e)
-		return -1;
-	e->obj = p->obj;
-	e->time = p->time;
-	e->sk = o->sk;
-	e->born = o->born;
-	e->offset = p->offset;
-	e->len = p->len;
-	e->tgid = id >> 32;
-	e->tid = (u32)id;
-	e->type = EV_DATA;
-	e->sent = p->sent;
-	e->role = o->role;
-	e->closed = o->closed != 0;
-	if (size > room)
-		size = room;
-	barrier_var(size);
-	if (size > room)
-		size = 0;
-	if (size && bpf_probe_read_user(e + 1, size, (void *)p->src)) {
-		count(STAT_COPY_FAILED, 1);
-		size = 0;
-	}
-	e->size = size;
-	event_submit(e);
-	return 0;
-}
-
-static __always_inline void piece_send(const struct piece *p, const struct object *o)
-{
-	int err;
-
-	count(STAT_TAKEN, 1);
-	if (p->size <= 512)
-		err = piece_send_as(p, o, 512);
-	else if (p->size <= 4096)
-		err = piece_send_as(p, o, 4096);
-	else
-		err = piece_send_as(p, o, PIECE);
-	if (!err)
-		return;
-	count(STAT_RING_FULL, 1);
-	count(STAT_RING_BYTES, p->len);
-}
-
 /* n bytes went through the object in this call. */
 static __always_inline void call_data(const struct call *c, u32 tgid, u64 n, u64 buf)
 {
+	struct piece p = {.obj = c->obj, .src = buf, .len = n, .sent = call_sends(c)};
 	struct object *o = object_find(tgid, c->obj);
-	struct piece p = {.obj = c->obj, .src = buf, .sent = call_sends(c)};
+	struct half *h;
 
 	if (!o)
 		o = object_get(tgid, c->obj);
 	if (!o || (o->closed && c->time > o->closed))
 		return;
+	h = &o->half[p.sent & 1];
 	p.time = p.sent ? c->time : o->closed ? o->closed : bpf_ktime_get_ns();
-	p.offset = p.sent ? o->tx : o->rx;
-	if (p.sent)
-		o->tx += n;
-	else
-		o->rx += n;
-	for (int i = 0; i < PIECES; i++) {
-		p.len = n > PIECE && i < PIECES - 1 ? PIECE : n;
-		p.size = !buf ? 0 : p.len > PIECE ? PIECE : p.len;
-		piece_send(&p, o);
-		n -= p.len;
-		if (!n)
-			break;
-		p.offset += p.len;
-		p.src += p.len;
-	}
+	p.offset = h->bytes;
+	h->bytes += n;
+	half_data(h, o, &p);
 }
 
 /*
@@ -207,8 +137,9 @@ static __always_inline int handshake_c(struct pt_regs *ctx)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct object *o = object_find(tgid, PT_REGS_PARM1(ctx));
+	u32 *flags = bpf_map_lookup_elem(&procs, &tgid);
 
-	if (o)
+	if (o || (flags && *flags & PROC_DENIED))
 		return 0;
 	o = object_get(tgid, PT_REGS_PARM1(ctx));
 	if (o)

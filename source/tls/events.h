@@ -14,6 +14,10 @@ enum tls_stat {
 	STAT_OBJECTS_FULL, /* results dropped: objects was full */
 	STAT_SOCK_UNKNOWN, /* ties to a socket that socks does not have */
 	STAT_LIVES_FULL,   /* new processes that Go was not told of */
+	STAT_SHORTENED,	   /* events that carry less than they stand for: the ring was half full, */
+	STAT_SHORT_BYTES,  /* the bytes that were left out */
+	STAT_SKIPPED,	   /* bytes of bodies that nobody wants, and that were not copied */
+	STAT_H2_LOST,	   /* directions of HTTP/2 of which everything is copied from now on */
 	STAT_MAX,
 };
 
@@ -63,12 +67,14 @@ struct tls_tie {
  * events: plaintext and what it belongs to, in order. Full: STAT_RING_FULL.
  * Readers are woken by amount; else they look by themselves (docs/decisions/0008).
  */
+#define RING_BYTES (8 << 20)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
+	__uint(max_entries, RING_BYTES);
 } events SEC(".maps");
 
-#define WAKE_BYTES (1 << 20)
+#define WAKE_BYTES (256 << 10)
 
 static __always_inline void event_submit(void *e)
 {
@@ -97,13 +103,13 @@ static __always_inline void event_notice(u32 type, u32 tgid, u64 obj)
 
 struct tls_life {
 	u32 tgid;
-	u32 pad;
+	char path[252]; /* of the program, as its process sees it */
 };
 
 /* lives: processes that began a new program; Go looks for TLS in them. Full: STAT_LIVES_FULL. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 64 << 10);
+	__uint(max_entries, 256 << 10);
 } lives SEC(".maps");
 
 #endif

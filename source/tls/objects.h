@@ -7,12 +7,13 @@
 #include "regs.h"
 #include "socks.h"
 
-enum { PROC_C = 1, PROC_GO = 2, PROC_PRINTS = 4, PROC_ASKED = 8 };
+/* PROC_DENIED: it was not chosen, and nothing of it is taken. */
+enum { PROC_C = 1, PROC_GO = 2, PROC_PRINTS = 4, PROC_ASKED = 8, PROC_DENIED = 16 };
 
 /*
  * procs: processes that have called into a TLS library, by tgid, with what
- * they use. Inserted at the first call, deleted when the process exits. Full:
- * STAT_CALLS_FULL.
+ * they use. Inserted at the first call, or by Go with PROC_DENIED; deleted when
+ * the process exits or begins another program. Full: STAT_CALLS_FULL.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -27,10 +28,21 @@ struct object_key {
 	u32 pad;
 };
 
+/* One direction of an object. Where it is HTTP/2, the walk over its frames stands at: */
+struct half {
+	u64 bytes;	/* plaintext so far */
+	u64 at, from;	/* in the call at hand: bytes [from, at) are wanted and not sent up yet */
+	u32 skip, keep; /* bytes left of a DATA payload, of another frame's */
+	u8 head[12];	/* the frame header that is being read, */
+	u8 have;	/* bytes of it */
+	u8 h2;
+	u8 pad[2];
+};
+
 struct object {
 	u64 sk, born; /* its socket, 0 while not known */
-	u64 rx, tx;   /* plaintext so far */
 	u64 created;
+	struct half half[2]; /* received, sent */
 	u64 closed; /* when a Go program closed it; its memory is not free yet */
 	u8 role;
 	u8 announced;	 /* Go knows the tie */
@@ -198,7 +210,7 @@ static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock
 	}
 	if (o->sk) { /* the object was reused for another connection */
 		event_notice(EV_FREE, tgid, obj);
-		o->rx = o->tx = 0;
+		__builtin_memset(o->half, 0, sizeof(o->half));
 	}
 	o->sk = key;
 	o->born = c->born;

@@ -56,7 +56,7 @@ static __always_inline int on_socket(struct sock *sk, int ret, bool sends, const
 	struct object *o = NULL;
 	struct call *c;
 
-	if (!flags || ret <= 0 || !sock_is_tcp(sk, how))
+	if (!flags || *flags & PROC_DENIED || ret <= 0 || !sock_is_tcp(sk, how))
 		return 0;
 	c = call_current(*flags, id);
 	if (c) {
