@@ -7,12 +7,16 @@ import (
 
 	"weft/protocol/tlshello"
 	"weft/record"
+	"weft/source/payload"
 )
 
 // handshake takes the first bytes of either side of a TLS connection.
 func (x *exchanges) handshake(flow record.FlowKey, client, server []byte) {
 	if !x.chosen.Wanted(flow.PID, flow.Comm) {
 		return
+	}
+	if x.tls != nil && len(server) > 0 {
+		x.secrets.hello(flow, payload.Now())
 	}
 	r := &record.Tlsflow{TLSKey: record.TLSKey{FlowKey: collapsed(flow, uint32(x.cfg.Netflow.EphemeralPort))}, Count: 1}
 	if h, ok := tlshello.ParseClientHello(client); ok {

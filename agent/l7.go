@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ type exchanges struct {
 	http    *aggregate.HTTPWindow
 	dns     *aggregate.DNSWindow
 	hellos  *aggregate.TLSWindow
+	secrets *secrets
 	// oneHTTP and oneDNS are the row at hand, of which windows keep copies.
 	oneHTTP record.Httpflow
 	oneDNS  record.Dnsflow
@@ -81,6 +83,7 @@ func newExchanges(d deps) (collector, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.secrets = newSecrets(d.led)
 	if slices.Contains(d.cfg.L7.Enabled, "httpflow-tls") {
 		x.tls, x.tlsErr = tls.New(d.cfg, base.Shared(), x.plaintext(), d.led, d.log)
 	}
@@ -94,6 +97,7 @@ func (x *exchanges) plaintext() tls.Output {
 		Open: func(id l7.ConnID, i l7.Info) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
+			x.secrets.open(i.Flow, i.Joined, payload.Now())
 			x.engine.Open(id, i)
 		},
 		Chunk: func(c *l7.Chunk) {
@@ -204,6 +208,7 @@ func (x *exchanges) read(ctx context.Context) error {
 func (x *exchanges) relieve() {
 	x.mu.Lock()
 	x.idle(payload.Now())
+	x.secrets.expire(payload.Now())
 	x.mu.Unlock()
 	if x.payload.Full() {
 		if err := x.payload.Flush(); err != nil {
@@ -225,6 +230,7 @@ func (x *exchanges) flush(emit source.Emit) error {
 func (x *exchanges) last(emit source.Emit) error {
 	x.mu.Lock()
 	x.tracker.Flush(payload.Now())
+	x.secrets.expire(math.MaxInt64)
 	x.mu.Unlock()
 	return x.flush(emit)
 }

@@ -94,6 +94,7 @@ type bpfObject struct {
 		H2    uint8
 		Pad   [2]uint8
 	}
+	Writing     uint64
 	Closed      uint64
 	Role        uint8
 	Announced   uint8
@@ -136,6 +137,7 @@ type bpfTlsEvent struct {
 	Born   uint64
 	Offset uint64
 	Len    uint64
+	Behind uint64
 	Tgid   uint32
 	Tid    uint32
 	Size   uint32

@@ -39,6 +39,18 @@ static __always_inline bool call_sends(const struct call *c)
 	return c->kind == CALL_WRITE || c->kind == CALL_WRITE_EX || c->kind == CALL_SENDFILE;
 }
 
+/*
+ * Notes since when the object is being written to, 0 when no longer: the answer
+ * may be read before the write returns and is told of.
+ */
+static __always_inline void call_writes(const struct call *c, u32 tgid, u64 since)
+{
+	struct object *o = object_find(tgid, c->obj);
+
+	if (o)
+		o->writing = since;
+}
+
 static __always_inline int call_begin(struct call_key *k, struct call *c, u32 use)
 {
 	u32 *flags = bpf_map_lookup_elem(&procs, &k->tgid);
@@ -50,6 +62,8 @@ static __always_inline int call_begin(struct call_key *k, struct call *c, u32 us
 	else if (bpf_map_update_elem(&procs, &k->tgid, &use, BPF_NOEXIST))
 		count(STAT_CALLS_FULL, 1);
 	c->time = bpf_ktime_get_ns();
+	if (call_sends(c))
+		call_writes(c, k->tgid, c->time);
 	if (bpf_map_update_elem(&calls, k, c, BPF_ANY))
 		count(STAT_CALLS_FULL, 1);
 	return 0;
@@ -116,13 +130,26 @@ static __always_inline u64 call_result(const struct call *c, s64 ret)
 	return n;
 }
 
+/*
+ * The stack pointer at the function's entry and return; the probe may stand
+ * where it is lower, and says by how much. No cookies before 5.15: no depth.
+ */
+static __always_inline u64 call_sp(struct pt_regs *ctx)
+{
+	u64 sp = PT_REGS_SP(ctx);
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+		sp += bpf_get_attach_cookie(ctx);
+	return sp;
+}
+
 /* ---- C: OpenSSL, BoringSSL, GnuTLS --------------------------------------- */
 
 static __always_inline int enter_c(struct pt_regs *ctx, u8 kind)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct call_key k = {.id = id, .tgid = id >> 32};
-	struct call c = {.kind = kind, .frame = PT_REGS_SP(ctx), .obj = PT_REGS_PARM1(ctx)};
+	struct call c = {.kind = kind, .frame = call_sp(ctx), .obj = PT_REGS_PARM1(ctx)};
 
 	c.buf = kind == CALL_SENDFILE ? 0 : PT_REGS_PARM2(ctx);
 	c.lenp = PT_REGS_PARM4(ctx);
@@ -153,11 +180,13 @@ static __always_inline int leave_c(struct pt_regs *ctx)
 	struct call_key k = {.id = id, .tgid = id >> 32};
 	struct call *found = bpf_map_lookup_elem(&calls, &k), c;
 
-	if (!found || found->frame != PT_REGS_SP(ctx))
+	if (!found || found->frame != call_sp(ctx))
 		return 0;
 	c = *found;
 	bpf_map_delete_elem(&calls, &k);
 	n = call_result(&c, PT_REGS_RC(ctx));
+	if (call_sends(&c))
+		call_writes(&c, k.tgid, 0);
 	if (!c.io)
 		call_without_socket(&c, k.tgid);
 	if (!n)
@@ -184,7 +213,7 @@ static __always_inline int enter_go(struct pt_regs *ctx, u8 kind)
 		count(STAT_COPY_FAILED, 1);
 		return 0;
 	}
-	c.frame = s.hi - PT_REGS_SP(ctx);
+	c.frame = s.hi - call_sp(ctx);
 	if (c.buf >= s.lo && c.buf < s.hi) {
 		c.buf = s.hi - c.buf;
 		c.on_stack = 1;
@@ -206,11 +235,13 @@ static __always_inline int leave_go(struct pt_regs *ctx)
 	struct go_stack s = {};
 
 	if (!found || bpf_probe_read_user(&s, sizeof(s), (void *)k.id) ||
-	    found->frame != s.hi - PT_REGS_SP(ctx))
+	    found->frame != s.hi - call_sp(ctx))
 		return 0;
 	c = *found;
 	bpf_map_delete_elem(&calls, &k);
 	n = GO_RESULT(ctx);
+	if (call_sends(&c))
+		call_writes(&c, k.tgid, 0);
 	if (c.kind == CALL_HANDSHAKE || (s64)n <= 0)
 		return 0;
 	call_data(&c, k.tgid, n, c.on_stack ? s.hi - c.buf : c.buf);

@@ -304,7 +304,7 @@ func (d *discovery) watchMemory(pid int) {
 		if f == nil || f.plan.bio == 0 || f.plan.watchesBIO() {
 			continue
 		}
-		links, err := d.k.attach(m.reach, []point{{"c_bio_write", []uint64{f.plan.bio}}}, pid)
+		links, err := d.k.attach(m.reach, []point{{"c_bio_write", []spot{plainSpot(f.plan.bio)}}}, pid)
 		if err != nil {
 			d.log.Warn("a process's TLS cannot be tied to its sockets", "pid", pid, "file", m.path, "err", err)
 			continue

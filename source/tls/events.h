@@ -45,6 +45,7 @@ struct tls_event {
 	u64 sk, born;
 	u64 offset; /* of the first byte in what the object has read or written */
 	u64 len;    /* bytes it stands for; size of them follow */
+	u64 behind; /* of what was read: the time of the write that goes on and was before it; 0: none */
 	u32 tgid, tid;
 	u32 size;
 	u8 type;

@@ -319,7 +319,7 @@ func (k *kernel) climbProcesses() probe.Capability {
 // point is where one program is attached in a file, by offsets in it.
 type point struct {
 	program string
-	offsets []uint64
+	spots   []spot
 }
 
 // attach puts probes into a file, for one process or (pid 0) for all that map
@@ -356,16 +356,21 @@ func (k *kernel) attach(path string, points []point, pid int) (links []link.Link
 func (k *kernel) attachPoint(ex *link.Executable, p point, pid int) ([]link.Link, error) {
 	prog := k.functions[p.program]
 	if k.multi {
-		l, err := ex.UprobeMulti(nil, prog, &link.UprobeMultiOptions{Addresses: p.offsets, PID: uint32(pid)})
+		// The cookie tells the depth, so only here spots may be cheap ones.
+		o := &link.UprobeMultiOptions{PID: uint32(pid)}
+		for _, s := range p.spots {
+			o.Addresses, o.Cookies = append(o.Addresses, s.cheap), append(o.Cookies, s.depth)
+		}
+		l, err := ex.UprobeMulti(nil, prog, o)
 		if err != nil {
 			return nil, fmt.Errorf("attach %s: %w", p.program, err)
 		}
 		return []link.Link{l}, nil
 	}
 	var wait sync.WaitGroup
-	links, errs := make([]link.Link, len(p.offsets)), make([]error, len(p.offsets))
-	for i, off := range p.offsets {
-		wait.Go(func() { links[i], errs[i] = ex.Uprobe("", prog, &link.UprobeOptions{Address: off, PID: pid}) })
+	links, errs := make([]link.Link, len(p.spots)), make([]error, len(p.spots))
+	for i, s := range p.spots {
+		wait.Go(func() { links[i], errs[i] = ex.Uprobe("", prog, &link.UprobeOptions{Address: s.addr, PID: pid}) })
 	}
 	wait.Wait()
 	links = slices.DeleteFunc(links, func(l link.Link) bool { return l == nil })

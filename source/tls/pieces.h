@@ -58,6 +58,7 @@ static __always_inline int piece_send_as(const struct piece *p, const struct obj
 	e->born = o->born;
 	e->offset = p->offset;
 	e->len = p->len;
+	e->behind = p->sent ? 0 : o->writing;
 	e->tgid = id >> 32;
 	e->tid = (u32)id;
 	e->type = EV_DATA;

@@ -108,20 +108,22 @@ func (f functions) has(found map[string]function) bool {
 	return true
 }
 
-// places collects offsets by program. Functions may share their returns.
+// places collects the spots of programs, as offsets in the file. Functions may
+// share their returns.
 type places struct {
-	m       *image
-	offsets map[string][]uint64
+	m     *image
+	spots map[string][]spot
 }
 
-func (p places) add(program string, addrs ...uint64) error {
-	for _, addr := range addrs {
-		off, ok := p.m.offset(addr)
-		if !ok {
-			return fmt.Errorf("address %#x is not in the file", addr)
+func (p places) add(program string, spots ...spot) error {
+	for _, s := range spots {
+		addr, ok := p.m.offset(s.addr)
+		cheap, alsoOK := p.m.offset(s.cheap)
+		if !ok || !alsoOK {
+			return fmt.Errorf("address %#x is not in the file", s.addr)
 		}
-		if !slices.Contains(p.offsets[program], off) {
-			p.offsets[program] = append(p.offsets[program], off)
+		if s := (spot{addr, cheap, s.depth}); !slices.Contains(p.spots[program], s) {
+			p.spots[program] = append(p.spots[program], s)
 		}
 	}
 	return nil
@@ -130,31 +132,31 @@ func (p places) add(program string, addrs ...uint64) error {
 // place works out where the probes go. A function that only jumps to another
 // one is left to that one's probes.
 func (m *image) place(f functions, found map[string]function) ([]point, error) {
-	p := places{m: m, offsets: map[string][]uint64{}}
+	p := places{m: m, spots: map[string][]spot{}}
 	for name, fn := range found {
 		program, ok := f.withReturn[name]
 		if !ok {
-			if err := p.add(f.entryOnly[name], fn.addr); err != nil {
+			if err := p.add(f.entryOnly[name], plainSpot(fn.addr)); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		rets, err := m.returns(fn)
+		entry, rets, err := m.returns(fn)
 		if errors.Is(err, errNoReturn) {
 			continue
 		}
 		if err == nil {
-			err = errors.Join(p.add(f.atReturn, rets...), p.add(program, fn.addr))
+			err = errors.Join(p.add(f.atReturn, rets...), p.add(program, entry))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	// Returns first: a call that has begun must be seen to end.
-	points := []point{{f.atReturn, p.offsets[f.atReturn]}}
-	for program, offs := range p.offsets {
+	points := []point{{f.atReturn, p.spots[f.atReturn]}}
+	for program, spots := range p.spots {
 		if program != f.atReturn {
-			points = append(points, point{program, offs})
+			points = append(points, point{program, spots})
 		}
 	}
 	return points, nil
@@ -237,7 +239,7 @@ func (p *plan) fromC(m *image, table elf.SectionType) bool {
 		p.points = points
 		// With libuv inside (node), records always go through memory.
 		if _, ok := found[libuvMark]; ok && p.bio != 0 {
-			p.points = append(p.points, point{"c_bio_write", []uint64{p.bio}})
+			p.points = append(p.points, point{"c_bio_write", []spot{plainSpot(p.bio)}})
 		}
 		return true
 	}

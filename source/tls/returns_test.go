@@ -110,12 +110,16 @@ func TestReturnsAgainstObjdump(t *testing.T) {
 		}
 		all := disassembledReturns(t, paths[0])
 		for name, fn := range found {
-			rets, err := m.returns(fn)
+			_, spots, err := m.returns(fn)
 			if _, wanted := f.withReturn[name]; !wanted || errors.Is(err, errNoReturn) {
 				continue
 			}
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
+			}
+			var rets []uint64
+			for _, s := range spots {
+				rets = append(rets, s.addr)
 			}
 			for _, r := range rets {
 				if _, ok := slices.BinarySearch(all, r); !ok {
@@ -168,9 +172,9 @@ func FuzzInspect(f *testing.F) {
 		}
 		p := inspect(path, true)
 		for _, pt := range p.points {
-			for _, off := range pt.offsets {
-				if off >= uint64(len(b)) {
-					t.Errorf("%s at %#x of %d bytes", pt.program, off, len(b))
+			for _, s := range pt.spots {
+				if max(s.addr, s.cheap) >= uint64(len(b)) {
+					t.Errorf("%s at %+v of %d bytes", pt.program, s, len(b))
 				}
 			}
 		}

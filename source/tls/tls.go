@@ -249,6 +249,7 @@ func (s *Source) deliver(upTo int64) {
 		upTo = monotonic() // there is no room to wait
 	}
 	slices.SortStableFunc(s.batch, func(a, b event) int { return int(int64(a.Time) - int64(b.Time)) })
+	s.stream.settle(upTo)
 	n := 0
 	for n < len(s.batch) && int64(s.batch[n].Time) <= upTo {
 		s.stream.handle(s.batch[n])

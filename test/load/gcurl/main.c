@@ -31,7 +31,7 @@ int main(int argc, char **argv)
 {
 	static char url[4096], body[BODY];
 	CURL *c = curl_easy_init();
-	int n;
+	int n, err;
 
 	if (argc < 3 || !strstr(curl_version(), "GnuTLS"))
 		return 64;
@@ -50,8 +50,9 @@ int main(int argc, char **argv)
 			curl_easy_setopt(c, POSTFIELDS, body);
 		}
 		curl_easy_setopt(c, URL, url);
-		if (curl_easy_perform(c))
-			return 1;
+		err = curl_easy_perform(c);
+		if (err)
+			return err;
 	}
 	curl_easy_cleanup(c);
 	return 0;
