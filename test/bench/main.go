@@ -63,7 +63,7 @@ func parse(args []string) (*bench, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := f.String("workloads", "", "comma-separated; all of them when empty: "+strings.Join(allNames(), ","))
 	f.StringVar(&b.command, "cmd", defaultCommand, "the collector, a shell command; it may use $BENCH_DIR")
-	f.StringVar(&b.fullCommand, "full-cmd", defaultFull, "the collector for http_*_l7, dns and h2")
+	f.StringVar(&b.fullCommand, "full-cmd", defaultFull, "the collector for http_*_l7, dns, h2 and https_ka")
 	f.StringVar(&b.idleCommand, "idle-cmd", defaultIdle, "the collector for idle50k")
 	f.IntVar(&b.reps, "reps", 2, "repetitions of A B B A; 0 leaves the paired runs out")
 	f.DurationVar(&b.duration, "duration", 4*time.Second, "length of a paired run")
@@ -121,6 +121,9 @@ func (b *bench) collectorFor(w workload) *collector {
 	c := b.collector()
 	if w.full {
 		c.command = b.fullCommand
+	}
+	if w.secret {
+		c.command += " --l7net-enabled httpflow,httpflow-tls"
 	}
 	return c
 }

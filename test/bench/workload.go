@@ -30,6 +30,8 @@ type workload struct {
 	unit string
 	// full asks for the collector as it is by default, with httpflow.
 	full bool
+	// secret has it read what is inside TLS, too.
+	secret bool
 	// server and client are command lines in the lab.
 	server func(*lab) ([]string, error)
 	ready  bound
@@ -155,7 +157,7 @@ func (l *lab) runClient(ctx context.Context, argv []string) (string, float64, er
 
 func workloads() []workload {
 	return []workload{httpKeepAlive(), httpClose(), iperf(), churn(), udp(), udpShort(),
-		httpKeepAliveL7(), httpCloseL7(), dns(), h2()}
+		httpKeepAliveL7(), httpCloseL7(), dns(), h2(), httpsKeepAlive()}
 }
 
 // loadResult is the count that our own generator prints last.
