@@ -85,8 +85,14 @@ func beginWith(t *testing.T, shared map[string]*ebpf.Map) *bench {
 // beginOn starts a source on some rungs only.
 func beginOn(t *testing.T, shared map[string]*ebpf.Map, l ladders) *bench {
 	t.Helper()
+	return beginChosen(t, shared, l, nil)
+}
+
+// beginChosen starts a source that wants some processes only.
+func beginChosen(t *testing.T, shared map[string]*ebpf.Map, l ladders, wanted func(uint32, string) bool) *bench {
+	t.Helper()
 	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 1), conns: map[l7.ConnID]*plaintext{}}
-	out := Output{Open: b.open, Chunk: b.chunk, Close: b.close}
+	out := Output{Open: b.open, Chunk: b.chunk, Close: b.close, Wanted: wanted}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	s, err := newSource(&config.Config{}, shared, out, b.ledger, log, l)
 	if err != nil {
@@ -145,7 +151,8 @@ func (b *bench) chunk(c *l7.Chunk) {
 
 // isHTTP2 tells whether a side began with a client's preface or SETTINGS.
 func isHTTP2(side []byte) bool {
-	return bytes.HasPrefix(side, []byte("PRI * HTTP/2.0")) || len(side) > 8 && bytes.Equal(side[3:9], []byte{4, 0, 0, 0, 0, 0})
+	return bytes.HasPrefix(side, []byte("PRI * HTTP/2.0")) ||
+		len(side) > 8 && bytes.Equal(side[3:9], []byte{4, 0, 0, 0, 0, 0})
 }
 
 func (b *bench) close(id l7.ConnID, _ int64) {

@@ -44,8 +44,8 @@ func nginxWithTLS(l *lab) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bench",
-		"-keyout", l.dir+"/key.pem", "-out", l.dir+"/cert.pem").CombinedOutput()
+	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+		"-subj", "/CN=bench", "-keyout", l.dir+"/key.pem", "-out", l.dir+"/cert.pem").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("making a certificate: %w\n%s", err, out)
 	}

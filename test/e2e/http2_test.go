@@ -214,8 +214,8 @@ func compareCalls(t *testing.T, p netlab.Pair, c *collector.Collector, calls map
 	t.Helper()
 	settle(t, p)
 	losses := c.Losses(t)
-	e := measured("httpflow", p, c.Stop(t).Where(pairs...), "http_version", "2", "process_name", "grpc-load", "method", "POST",
-		"grpc_service", "weft.test.Echo")
+	e := measured("httpflow", p, c.Stop(t).Where(pairs...), "http_version", "2", "process_name", "grpc-load",
+		"method", "POST", "grpc_service", "weft.test.Echo")
 	equalCounts(t, "the client's calls", e.client.SumBy("count", "path", "grpc_status_code"), calls)
 	equalCounts(t, "the server's calls", e.server.SumBy("count", "path", "grpc_status_code"), calls)
 	// A call that was given up was never answered, all others were, with 200.

@@ -138,7 +138,8 @@ func TestTLSDownload(t *testing.T) {
 	c := start(t, "--interval", "1s", "--l7net-enabled", "httpflow,httpflow-tls")
 	for _, version := range []string{"--http1.1", "--http2"} {
 		before := c.Metrics(t, "tls_skipped_bytes")["weft_tls_skipped_bytes_total"]
-		got := p.Client.Output(t, "curl", "-sk", version, "-o", "/dev/null", "-w", "%{size_download}", "https://"+serverAddr+"/small")
+		got := p.Client.Output(t, "curl", "-sk", version, "-o", "/dev/null", "-w", "%{size_download}",
+			"https://"+serverAddr+"/small")
 		equal(t, "bytes that curl got", got, strconv.Itoa(size))
 		time.Sleep(2 * time.Second) // counters are read out once a second
 		skipped := c.Metrics(t, "tls_skipped_bytes")["weft_tls_skipped_bytes_total"] - before

@@ -17,8 +17,8 @@ import (
 // wgetClient is what the other clients are; wget links GnuTLS in Debian.
 const wgetClient = `for i in $(seq 0 $(($1 - 1))); do echo "$0/$i"; done >list
 head -c 30000 /dev/zero | tr '\0' g >body
-wget -q --no-check-certificate -O /dev/null -i list && { wget -q --no-check-certificate -O /dev/null $0/none; [ $? = 8 ]; } &&
-wget -q --no-check-certificate -O /dev/null --post-file body $0/post`
+get() { wget -q --no-check-certificate -O /dev/null "$@"; }
+get -i list && { get $0/none; [ $? = 8 ]; } && get --post-file body $0/post`
 
 // gnutlsSite is lighttpd with GnuTLS: every path is one file. Over HTTP/2 it
 // answers a POST before it has come, which curl calls an error now and then.
@@ -206,7 +206,8 @@ func TestGnuTLSServer(t *testing.T) {
 	const n = 30
 	pem := certificate(t)
 	p := netlab.NewPair(t)
-	p.Server.Start(t, exec.Command("gnutls-serv", "--http", "-q", "--x509certfile", pem, "--x509keyfile", pem, "-p", "9000"))
+	p.Server.Start(t, exec.Command("gnutls-serv", "--http", "-q", "--x509certfile", pem, "--x509keyfile", pem,
+		"-p", "9000"))
 	awaitSocket(t, p.Server)
 	c := start(t, "--interval", "1s", "--l7net-enabled", "httpflow,httpflow-tls")
 	want := map[string]int64{}
@@ -219,8 +220,9 @@ func TestGnuTLSServer(t *testing.T) {
 	losses := c.Losses(t)
 	rows := c.Stop(t)
 	e := measured("httpflow", p, rows, "tls", "true")
-	equalCounts(t, "curl's requests", e.client.Where("process_name", "curl").SumBy("count", "path", "status_code"), want)
-	equalCounts(t, "gnutls-serv's requests", e.server.Where("process_name", "gnutls-serv").SumBy("count", "path", "status_code"), want)
+	client, server := e.client.Where("process_name", "curl"), e.server.Where("process_name", "gnutls-serv")
+	equalCounts(t, "curl's requests", client.SumBy("count", "path", "status_code"), want)
+	equalCounts(t, "gnutls-serv's requests", server.SumBy("count", "path", "status_code"), want)
 	equal(t, "hellos", measured("tlsflow", p, rows, "tls_version", "1.3").server.Sum("count"), n)
 	if t.Failed() {
 		t.Logf("what it counted as lost: %v", losses)
