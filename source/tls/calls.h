@@ -234,8 +234,7 @@ static __always_inline int leave_go(struct pt_regs *ctx)
 	struct call *found = bpf_map_lookup_elem(&calls, &k), c;
 	struct go_stack s = {};
 
-	if (!found || bpf_probe_read_user(&s, sizeof(s), (void *)k.id) ||
-	    found->frame != s.hi - call_sp(ctx))
+	if (!found || bpf_probe_read_user(&s, sizeof(s), (void *)k.id) || found->frame != s.hi - call_sp(ctx))
 		return 0;
 	c = *found;
 	bpf_map_delete_elem(&calls, &k);

@@ -43,8 +43,8 @@ struct object {
 	u64 sk, born; /* its socket, 0 while not known */
 	u64 created;
 	struct half half[2]; /* received, sent */
-	u64 writing; /* when a write began that has not returned */
-	u64 closed;  /* when a Go program closed it; its memory is not free yet */
+	u64 writing;	     /* when a write began that has not returned */
+	u64 closed;	     /* when a Go program closed it; its memory is not free yet */
 	u8 role;
 	u8 announced;	 /* Go knows the tie */
 	u8 begun;	 /* its first records were seen: nothing was missed */

@@ -45,7 +45,8 @@ struct piece {
 };
 
 /* One event of a fixed size class: reserve wants a constant. */
-static __always_inline int piece_send_as(const struct piece *p, const struct object *o, u32 size, const u32 room)
+static __always_inline int piece_send_as(const struct piece *p, const struct object *o, u32 size,
+					 const u32 room)
 {
 	struct tls_event *e = bpf_ringbuf_reserve(&events, sizeof(*e) + room, 0);
 	u64 id = bpf_get_current_pid_tgid();
@@ -110,7 +111,8 @@ static __always_inline void piece_send(const struct piece *p, const struct objec
  */
 __attribute__((noinline)) int run_send(u64 obj, u64 src, u64 len, u64 offset, u64 time_sent)
 {
-	struct piece p = {.obj = obj, .src = src, .offset = offset, .time = time_sent >> 1, .sent = time_sent & 1};
+	struct piece p = {
+		.obj = obj, .src = src, .offset = offset, .time = time_sent >> 1, .sent = time_sent & 1};
 	struct object *o = object_find(bpf_get_current_pid_tgid() >> 32, obj);
 
 	if (!o)
@@ -129,7 +131,8 @@ __attribute__((noinline)) int run_send(u64 obj, u64 src, u64 len, u64 offset, u6
 static __always_inline void piece_run(const struct piece *p, u64 from, u64 to)
 {
 	if (from < to)
-		run_send(p->obj, p->src ? p->src + from : 0, to - from, p->offset + from, p->time << 1 | p->sent);
+		run_send(p->obj, p->src ? p->src + from : 0, to - from, p->offset + from,
+			 p->time << 1 | p->sent);
 }
 
 /* How many of the piece's first bytes user space has said it does not need. */

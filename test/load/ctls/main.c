@@ -66,7 +66,8 @@ static void answer(SSL *s)
 	while (message(s, buf, sizeof(buf))) {
 		char *none = strstr(buf, "/none ");
 
-		n = sprintf(buf, "HTTP/1.1 %s\r\nContent-Length: 3000\r\n\r\n", none ? "404 Not Found" : "200 OK");
+		n = sprintf(buf, "HTTP/1.1 %s\r\nContent-Length: 3000\r\n\r\n",
+			    none ? "404 Not Found" : "200 OK");
 		SSL_write(s, buf, n); /* a head and a body of two writes */
 		memset(buf, 'x', 3000);
 		SSL_write(s, buf, 3000);
@@ -81,8 +82,9 @@ static int serve(struct sockaddr_in *a, const char *pem)
 	int l = socket(AF_INET, SOCK_STREAM, 0), on = 1, fd;
 
 	setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (SSL_CTX_use_certificate_chain_file(ctx, pem) != 1 || SSL_CTX_use_PrivateKey_file(ctx, pem, PEM_FILE) != 1 ||
-	    bind(l, (void *)a, sizeof(*a)) || listen(l, 100))
+	if (SSL_CTX_use_certificate_chain_file(ctx, pem) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(ctx, pem, PEM_FILE) != 1 || bind(l, (void *)a, sizeof(*a)) ||
+	    listen(l, 100))
 		return 1;
 	signal(SIGCHLD, SIG_IGN);
 	while ((fd = accept(l, NULL, NULL)) >= 0) {
@@ -117,7 +119,8 @@ static int get(struct sockaddr_in *a, const char *prefix, int n)
 		if (i <= n)
 			len = sprintf(buf, "GET %s/%s HTTP/1.1\r\nHost: a\r\n\r\n", prefix, path);
 		else
-			len = sprintf(buf, "POST %s/post HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", prefix, BODY);
+			len = sprintf(buf, "POST %s/post HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n",
+				      prefix, BODY);
 		if (i > n) {
 			memset(buf + len, 'g', BODY);
 			len += BODY;
