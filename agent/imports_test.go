@@ -37,6 +37,8 @@ func layers() []layer {
 		{packages: "record/recordsdoc", may: []string{"record"}},
 		{packages: "bpf", may: []string{ebpf}},
 		{packages: "probe", may: []string{"ledger", ebpf, sys}},
+		{packages: "probe/executable", may: []string{"golang.org/x/arch/..."}},
+		{packages: "probe/uprobe", may: []string{ebpf}},
 
 		{packages: "filter", may: []string{"record"}, pure: true},
 		{packages: "aggregate", may: []string{"config", "record"}, pure: true},
@@ -48,8 +50,8 @@ func layers() []layer {
 		{packages: "l7/dnsflow", may: []string{"ledger", "protocol", "protocol/dns", "record"}, pure: true},
 
 		{packages: "source", may: []string{"config", "record"}},
-		{packages: "source/tls", may: []string{"config", "l7", "ledger", "probe", "protocol", "record", ebpf, sys,
-			"golang.org/x/arch/..."}},
+		{packages: "source/tls", may: []string{"config", "l7", "ledger", "probe", "probe/executable", "probe/uprobe",
+			"protocol", "record", ebpf, sys}},
 		{packages: "source/*", may: []string{"aggregate", "config", "l7", "l7/dnsflow", "ledger", "probe", "protocol",
 			"record", "source", ebpf, sys}},
 		{packages: "enrich", may: []string{"config", "record"}},

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"weft/config"
+	"weft/probe/executable"
+	"weft/probe/uprobe"
 )
 
 // As soon as a process began a program, this is looked into; what it maps at
@@ -137,7 +139,7 @@ func (d *discovery) begin(l life, now time.Time) {
 // found by its path: it may run again.
 func (d *discovery) lookInto(l life) {
 	reach := filepath.Join(d.proc, fmt.Sprint(l.pid), "exe")
-	if id, _, err := identify(reach); err == nil && id == d.files.self {
+	if id, _, err := executable.Identify(reach); err == nil && id == d.files.self {
 		return
 	} else if err != nil {
 		if !filepath.IsAbs(l.path) {
@@ -218,34 +220,34 @@ func (d *discovery) pids() []int {
 
 // lookAt reads what a process maps, and attaches what has to be.
 func (d *discovery) lookAt(pid int) {
-	maps, err := mappings(d.proc, pid)
+	maps, err := executable.Mappings(d.proc, pid)
 	if err != nil || len(maps) == 0 {
 		d.forget(pid)
 		return
 	}
 	p := &process{name: commOf(d.proc, pid), files: map[*file]string{}, others: map[Kind]string{}}
 	for _, m := range maps {
-		if m.exe {
-			if id, _, err := identify(m.reach); err == nil && id == d.files.self {
+		if m.Exe {
+			if id, _, err := executable.Identify(m.Reach); err == nil && id == d.files.self {
 				return
 			}
-			p.denied = d.isDenied(pid, m.path)
+			p.denied = d.isDenied(pid, m.Path)
 		}
-		if kind, _ := opaque(m.path); kind != None {
-			p.others[kind] = m.path
+		if kind, _ := opaque(m.Path); kind != None {
+			p.others[kind] = m.Path
 			continue
 		}
-		if f := d.files.get(m.reach, m.exe); f != nil && (f.plan.kind != None || f.plan.bio != 0) {
-			p.files[f] = m.path
+		if f := d.files.get(m.Reach, m.Exe); f != nil && (f.plan.kind != None || f.plan.bio != 0) {
+			p.files[f] = m.Path
 			d.files.use(f, pid)
 			if p.denied == "" {
-				d.files.attach(f, m.reach)
+				d.files.attach(f, m.Reach)
 			}
 		}
 	}
 	p.described = p.describe(pid)
 	d.replace(pid, p)
-	if p.denied == "" && slices.ContainsFunc(maps, mapping.worksOnMemory) {
+	if p.denied == "" && slices.ContainsFunc(maps, worksOnMemory) {
 		d.watchMemory(pid)
 	}
 }
@@ -263,7 +265,7 @@ func (d *discovery) replace(pid int, p *process) {
 		p.bio, p.bioAsked, p.untied = old.bio, old.bioAsked, old.untied
 	}
 	if len(p.files) == 0 && len(p.others) == 0 {
-		closeLinks(p.bio)
+		uprobe.Detach(p.bio)
 		delete(d.procs, pid)
 		return
 	}
@@ -280,7 +282,7 @@ func (d *discovery) forget(pid int) {
 	for f := range p.files {
 		d.files.leave(f, pid)
 	}
-	closeLinks(p.bio)
+	uprobe.Detach(p.bio)
 	delete(d.procs, pid)
 }
 
@@ -295,18 +297,18 @@ func (d *discovery) watchMemory(pid int) {
 		return
 	}
 	p.bioAsked = true
-	maps, err := mappings(d.proc, pid)
+	maps, err := executable.Mappings(d.proc, pid)
 	if err != nil {
 		return
 	}
 	for _, m := range maps {
-		f := d.files.get(m.reach, m.exe)
+		f := d.files.get(m.Reach, m.Exe)
 		if f == nil || f.plan.bio == 0 || f.plan.watchesBIO() {
 			continue
 		}
-		links, err := d.k.attach(m.reach, []point{{"c_bio_write", []spot{plainSpot(f.plan.bio)}}}, pid)
+		links, err := d.k.attach(m.Reach, []uprobe.Point{{Program: "c_bio_write", Offsets: []uint64{f.plan.bio}}}, pid)
 		if err != nil {
-			d.log.Warn("a process's TLS cannot be tied to its sockets", "pid", pid, "file", m.path, "err", err)
+			d.log.Warn("a process's TLS cannot be tied to its sockets", "pid", pid, "file", m.Path, "err", err)
 			continue
 		}
 		p.bio = append(p.bio, links...)

@@ -13,6 +13,7 @@ import (
 
 	"weft/config"
 	"weft/ledger"
+	"weft/probe/executable"
 	"weft/record"
 )
 
@@ -259,7 +260,7 @@ func TestDetach(t *testing.T) {
 		t.Skipf("this kernel does not open it: %v", err)
 	}
 	defer s.Close()
-	id, _, err := identify(peer)
+	id, _, err := executable.Identify(peer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,15 +1,16 @@
 package tls
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cilium/ebpf/link"
+
+	"weft/probe/executable"
+	"weft/probe/uprobe"
 )
 
 // How long probes stay in a file that no process maps, so that the next run of
@@ -25,13 +26,9 @@ const (
 // maxFiles bounds the files that are remembered; most are libraries without TLS.
 const maxFiles = 1 << 16
 
-// fileID names a file whatever its path is: containers share files, and an
-// upgraded library has the path of the one that still runs.
-type fileID struct{ dev, ino uint64 }
-
 // file is a program or library that was looked into.
 type file struct {
-	id    fileID
+	id    executable.ID
 	size  int64
 	mtime time.Time
 	path  string // by which it was found, "" when we cannot reach it by that
@@ -58,36 +55,24 @@ func (f *file) reason() string {
 // files holds every file once.
 type files struct {
 	k    *kernel
-	all  map[fileID]*file
-	self fileID // the collector is never probed
+	all  map[executable.ID]*file
+	self executable.ID // the collector is never probed
 	// probed counts the files with probes.
 	probed atomic.Int64
 }
 
 func newFiles(k *kernel) *files {
-	fs := &files{k: k, all: map[fileID]*file{}}
-	if id, _, err := identify("/proc/self/exe"); err == nil {
+	fs := &files{k: k, all: map[executable.ID]*file{}}
+	if id, _, err := executable.Identify("/proc/self/exe"); err == nil {
 		fs.self = id
 	}
 	return fs
 }
 
-func identify(path string) (fileID, os.FileInfo, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileID{}, nil, err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.Mode().IsRegular() {
-		return fileID{}, nil, fmt.Errorf("%s is no regular file", path)
-	}
-	return fileID{uint64(st.Dev), st.Ino}, info, nil
-}
-
 // get returns the file at a path, looked into once. It is nil for one that is
 // not there any more.
 func (fs *files) get(path string, exe bool) *file {
-	id, info, err := identify(path)
+	id, info, err := executable.Identify(path)
 	if err != nil {
 		return nil
 	}
@@ -135,7 +120,7 @@ func (fs *files) attach(f *file, path string) {
 
 func (fs *files) detach(f *file) {
 	if f.attached() {
-		closeLinks(f.links)
+		uprobe.Detach(f.links)
 		f.links = nil
 		fs.probed.Add(-1)
 	}
@@ -143,7 +128,7 @@ func (fs *files) detach(f *file) {
 
 // nameless tells whether a file was deleted, or cannot be reached by its path.
 func (f *file) nameless() bool {
-	id, _, err := identify(f.path)
+	id, _, err := executable.Identify(f.path)
 	return err != nil || id != f.id
 }
 
@@ -211,5 +196,5 @@ func (fs *files) close() {
 	for _, f := range fs.all {
 		all = append(all, f.links...)
 	}
-	closeLinks(all)
+	uprobe.Detach(all)
 }

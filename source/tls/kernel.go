@@ -3,9 +3,7 @@ package tls
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -14,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"weft/probe"
+	"weft/probe/uprobe"
 )
 
 // kernel is the loaded object: its maps, the programs for functions of TLS
@@ -163,7 +162,7 @@ func (o *opened) attach(d door) error {
 }
 
 func (o *opened) detach() {
-	closeLinks(o.links)
+	uprobe.Detach(o.links)
 	o.links = nil
 }
 
@@ -316,77 +315,10 @@ func (k *kernel) climbProcesses() probe.Capability {
 	})
 }
 
-// point is where one program is attached in a file, by offsets in it.
-type point struct {
-	program string
-	spots   []spot
-}
-
 // attach puts probes into a file, for one process or (pid 0) for all that map
 // it, all or nothing.
-func (k *kernel) attach(path string, points []point, pid int) (links []link.Link, err error) {
-	ex, err := link.OpenExecutable(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			closeLinks(links)
-			links = nil
-		}
-	}()
-	// The kernel waits for all CPUs at each: together they take as long as one.
-	// The returns, which come first, are there before any entry is.
-	if links, err = k.attachPoint(ex, points[0], pid); err != nil {
-		return links, err
-	}
-	var wait sync.WaitGroup
-	got := make([][]link.Link, len(points))
-	errs := make([]error, len(points))
-	for i, p := range points[1:] {
-		wait.Go(func() { got[i], errs[i] = k.attachPoint(ex, p, pid) })
-	}
-	wait.Wait()
-	for _, l := range got {
-		links = append(links, l...)
-	}
-	return links, errors.Join(errs...)
-}
-
-func (k *kernel) attachPoint(ex *link.Executable, p point, pid int) ([]link.Link, error) {
-	prog := k.functions[p.program]
-	if k.multi {
-		// The cookie tells the depth, so only here spots may be cheap ones.
-		o := &link.UprobeMultiOptions{PID: uint32(pid)}
-		for _, s := range p.spots {
-			o.Addresses, o.Cookies = append(o.Addresses, s.cheap), append(o.Cookies, s.depth)
-		}
-		l, err := ex.UprobeMulti(nil, prog, o)
-		if err != nil {
-			return nil, fmt.Errorf("attach %s: %w", p.program, err)
-		}
-		return []link.Link{l}, nil
-	}
-	var wait sync.WaitGroup
-	links, errs := make([]link.Link, len(p.spots)), make([]error, len(p.spots))
-	for i, s := range p.spots {
-		wait.Go(func() { links[i], errs[i] = ex.Uprobe("", prog, &link.UprobeOptions{Address: s.addr, PID: pid}) })
-	}
-	wait.Wait()
-	links = slices.DeleteFunc(links, func(l link.Link) bool { return l == nil })
-	if err := errors.Join(errs...); err != nil {
-		return links, fmt.Errorf("attach %s: %w", p.program, err)
-	}
-	return links, nil
-}
-
-// closeLinks detaches probes, at the same time for the same reason.
-func closeLinks(links []link.Link) {
-	var wait sync.WaitGroup
-	for _, l := range links {
-		wait.Go(func() { l.Close() })
-	}
-	wait.Wait()
+func (k *kernel) attach(path string, points []uprobe.Point, pid int) ([]link.Link, error) {
+	return uprobe.Attacher{Programs: k.functions, Multi: k.multi}.Attach(path, points, pid)
 }
 
 // stat sums one per-CPU counter of enum tls_stat.

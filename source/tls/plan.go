@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"weft/probe/executable"
+	"weft/probe/uprobe"
 )
 
 // Kind is what a file brings of TLS.
@@ -25,7 +28,7 @@ const (
 // plan is what was found in a file, and where its probes go.
 type plan struct {
 	kind   Kind
-	points []point
+	points []uprobe.Point
 	// bio is where the file's BIO_write begins, 0 for none: for processes that
 	// have OpenSSL work on memory.
 	bio uint64
@@ -99,7 +102,7 @@ func (f functions) names() []string {
 }
 
 // has tells whether all that is needed was found.
-func (f functions) has(found map[string]function) bool {
+func (f functions) has(found map[string]executable.Function) bool {
 	for _, n := range f.need {
 		if _, ok := found[n]; !ok {
 			return false
@@ -111,19 +114,25 @@ func (f functions) has(found map[string]function) bool {
 // places collects the spots of programs, as offsets in the file. Functions may
 // share their returns.
 type places struct {
-	m     *image
-	spots map[string][]spot
+	m      *executable.Image
+	points map[string]*uprobe.Point
 }
 
-func (p places) add(program string, spots ...spot) error {
+func (p places) add(program string, spots ...executable.Spot) error {
 	for _, s := range spots {
-		addr, ok := p.m.offset(s.addr)
-		cheap, alsoOK := p.m.offset(s.cheap)
+		off, ok := p.m.Offset(s.Addr)
+		near, alsoOK := p.m.Offset(s.Near)
 		if !ok || !alsoOK {
-			return fmt.Errorf("address %#x is not in the file", s.addr)
+			return fmt.Errorf("address %#x is not in the file", s.Addr)
 		}
-		if s := (spot{addr, cheap, s.depth}); !slices.Contains(p.spots[program], s) {
-			p.spots[program] = append(p.spots[program], s)
+		pt := p.points[program]
+		if pt == nil {
+			pt = &uprobe.Point{Program: program}
+			p.points[program] = pt
+		}
+		if !slices.Contains(pt.Offsets, off) {
+			pt.Offsets = append(pt.Offsets, off)
+			pt.Near = append(pt.Near, uprobe.Near{Offset: near, Cookie: s.Depth})
 		}
 	}
 	return nil
@@ -131,18 +140,18 @@ func (p places) add(program string, spots ...spot) error {
 
 // place works out where the probes go. A function that only jumps to another
 // one is left to that one's probes.
-func (m *image) place(f functions, found map[string]function) ([]point, error) {
-	p := places{m: m, spots: map[string][]spot{}}
+func place(m *executable.Image, f functions, found map[string]executable.Function) ([]uprobe.Point, error) {
+	p := places{m: m, points: map[string]*uprobe.Point{}}
 	for name, fn := range found {
 		program, ok := f.withReturn[name]
 		if !ok {
-			if err := p.add(f.entryOnly[name], plainSpot(fn.addr)); err != nil {
+			if err := p.add(f.entryOnly[name], executable.PlainSpot(fn.Addr)); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		entry, rets, err := m.returns(fn)
-		if errors.Is(err, errNoReturn) {
+		entry, rets, err := m.Spots(fn)
+		if errors.Is(err, executable.ErrNoReturn) {
 			continue
 		}
 		if err == nil {
@@ -153,10 +162,12 @@ func (m *image) place(f functions, found map[string]function) ([]point, error) {
 		}
 	}
 	// Returns first: a call that has begun must be seen to end.
-	points := []point{{f.atReturn, p.spots[f.atReturn]}}
-	for program, spots := range p.spots {
-		if program != f.atReturn {
-			points = append(points, point{program, spots})
+	points := []uprobe.Point{{Program: f.atReturn}}
+	for program, pt := range p.points {
+		if program == f.atReturn {
+			points[0] = *pt
+		} else {
+			points = append(points, *pt)
 		}
 	}
 	return points, nil
@@ -170,12 +181,12 @@ const (
 // inspect finds out what a file has of TLS; exe: it is a program, not a library.
 func inspect(path string, exe bool) *plan {
 	p := &plan{}
-	m, err := openImage(path)
+	m, err := executable.Open(path)
 	if err != nil {
 		return p // no ELF file, or not one for this machine
 	}
-	defer m.close()
-	if v := m.goVersion(); v != "" {
+	defer m.Close()
+	if v := m.GoVersion(); v != "" {
 		return p.fromGo(m, v)
 	}
 	if p.fromC(m, elf.SHT_DYNSYM) || exe && p.fromC(m, elf.SHT_SYMTAB) {
@@ -187,18 +198,18 @@ func inspect(path string, exe bool) *plan {
 	return p
 }
 
-func (p *plan) fromGo(m *image, version string) *plan {
+func (p *plan) fromGo(m *executable.Image, version string) *plan {
 	f := goTLS()
-	found, err := m.goFunctions(f.names())
+	found, err := m.GoFunctions(f.names())
 	switch {
 	case err != nil:
 		return p.fail(Go, "%s: %v", version, err)
 	case !f.has(found):
 		return p // no crypto/tls in it
-	case goMinor(version) < 17:
+	case executable.GoMinor(version) < 17:
 		return p.fail(Go, "%s passes arguments on the stack: 1.17 and later are read", version)
 	}
-	points, err := m.place(f, found)
+	points, err := place(m, f, found)
 	if err != nil {
 		return p.fail(Go, "%s: %v", version, err)
 	}
@@ -207,15 +218,15 @@ func (p *plan) fromGo(m *image, version string) *plan {
 }
 
 // fromC looks for OpenSSL and GnuTLS in one of the file's symbol tables.
-func (p *plan) fromC(m *image, table elf.SectionType) bool {
+func (p *plan) fromC(m *executable.Image, table elf.SectionType) bool {
 	ssl, gnu := openSSL(), gnuTLS()
 	names := append(append(ssl.names(), gnu.names()...), "BIO_write", boringMark, libuvMark)
-	found, err := m.symbols(table, names)
+	found, err := m.Symbols(table, names)
 	if err != nil {
 		return false
 	}
 	if f, ok := found["BIO_write"]; ok {
-		p.bio, _ = m.offset(f.addr)
+		p.bio, _ = m.Offset(f.Addr)
 	}
 	for _, f := range []functions{ssl, gnu} {
 		if !f.has(found) {
@@ -225,13 +236,13 @@ func (p *plan) fromC(m *image, table elf.SectionType) bool {
 		if _, ok := found[boringMark]; ok && f.kind == OpenSSL {
 			p.kind = BoringSSL
 		}
-		own := map[string]function{}
+		own := map[string]executable.Function{}
 		for _, n := range f.names() {
 			if fn, ok := found[n]; ok {
 				own[n] = fn
 			}
 		}
-		points, err := m.place(f, own)
+		points, err := place(m, f, own)
 		if err != nil {
 			p.fail(p.kind, "%v", err)
 			return true
@@ -239,7 +250,7 @@ func (p *plan) fromC(m *image, table elf.SectionType) bool {
 		p.points = points
 		// With libuv inside (node), records always go through memory.
 		if _, ok := found[libuvMark]; ok && p.bio != 0 {
-			p.points = append(p.points, point{"c_bio_write", []spot{plainSpot(p.bio)}})
+			p.points = append(p.points, uprobe.Point{Program: "c_bio_write", Offsets: []uint64{p.bio}})
 		}
 		return true
 	}
@@ -247,9 +258,9 @@ func (p *plan) fromC(m *image, table elf.SectionType) bool {
 }
 
 // withoutSymbols recognises TLS that is in a program and cannot be found in it.
-func (p *plan) withoutSymbols(m *image) {
+func (p *plan) withoutSymbols(m *executable.Image) {
 	const openssl, rustls = "ssl/ssl_lib.c", "/rustls-"
-	found := m.contains([]string{openssl, rustls})
+	found := m.Contains([]string{openssl, rustls})
 	switch {
 	case found[openssl]:
 		p.fail(OpenSSL, "linked statically, and its symbols were stripped")
@@ -260,5 +271,5 @@ func (p *plan) withoutSymbols(m *image) {
 
 // watchesBIO tells whether BIO_write is probed with the rest.
 func (p *plan) watchesBIO() bool {
-	return slices.ContainsFunc(p.points, func(pt point) bool { return pt.program == "c_bio_write" })
+	return slices.ContainsFunc(p.points, func(pt uprobe.Point) bool { return pt.Program == "c_bio_write" })
 }

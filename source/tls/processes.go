@@ -1,13 +1,14 @@
 package tls
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/cilium/ebpf/link"
+
+	"weft/probe/executable"
 )
 
 // Process is a process that uses TLS, for `weft doctor`.
@@ -37,53 +38,10 @@ type process struct {
 	bioAsked bool
 }
 
-// mapping is a file that a process has mapped to execute.
-type mapping struct {
-	path  string // as the process sees it, without " (deleted)"
-	reach string // where we can open it
-	exe   bool
-}
-
-// mappings lists the files that the process maps executable. They are reached
-// through map_files, which leads to the very file also when it was deleted or
-// lies in another mount namespace; without the right to use that, by path.
-func mappings(proc string, pid int) ([]mapping, error) {
-	dir := filepath.Join(proc, fmt.Sprint(pid))
-	f, err := os.Open(filepath.Join(dir, "maps"))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	exe, _ := os.Readlink(filepath.Join(dir, "exe")) // "" for a kernel thread, which maps nothing
-	exe = strings.TrimSuffix(exe, " (deleted)")
-	var all []mapping
-	seen := map[string]bool{}
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.SplitN(s.Text(), " ", 6)
-		if len(fields) < 6 || len(fields[1]) < 3 || fields[1][2] != 'x' {
-			continue
-		}
-		path := strings.TrimLeft(fields[5], " ")
-		if !strings.HasPrefix(path, "/") || seen[path] {
-			continue
-		}
-		seen[path] = true
-		m := mapping{path: strings.TrimSuffix(path, " (deleted)"), reach: filepath.Join(dir, "map_files", fields[0])}
-		m.exe = m.path == exe
-		if m.exe {
-			m.reach = filepath.Join(dir, "exe")
-		} else if _, err := os.Stat(m.reach); err != nil {
-			m.reach = filepath.Join(dir, "root", m.path)
-		}
-		all = append(all, m)
-	}
-	return all, nil
-}
-
 // worksOnMemory tells of a library whose users are known to have OpenSSL work on
 // memory: they are watched before the kernel side finds out. It is a hint only.
-func (m mapping) worksOnMemory() bool {
-	return strings.HasPrefix(filepath.Base(m.path), "_asyncio.")
+func worksOnMemory(m executable.Mapping) bool {
+	return strings.HasPrefix(filepath.Base(m.Path), "_asyncio.")
 }
 
 // commOf is the name of a process's main thread.

@@ -1,4 +1,4 @@
-package tls
+package executable
 
 import (
 	"bytes"
@@ -20,9 +20,9 @@ const (
 	magic120 = 0xfffffff1
 )
 
-// goVersion is the version that built the program, e.g. "go1.22.1"; "" when it
+// GoVersion is the version that built the program, e.g. "go1.22.1"; "" when it
 // is not a Go program.
-func (m *image) goVersion() (version string) {
+func (m *Image) GoVersion() (version string) {
 	if m.elf.Section(".go.buildinfo") == nil {
 		return ""
 	}
@@ -38,8 +38,8 @@ func (m *image) goVersion() (version string) {
 	return info.GoVersion
 }
 
-// goMinor is the N of "go1.N…"; development versions count as new.
-func goMinor(version string) int {
+// GoMinor is the N of "go1.N…"; development versions count as new.
+func GoMinor(version string) int {
 	rest, ok := strings.CutPrefix(version, "go1.")
 	if !ok {
 		return 1000
@@ -63,8 +63,8 @@ type pclntab struct {
 	funcs int64  // offset of the functions
 }
 
-// goFunctions finds functions by their full name, e.g. crypto/tls.(*Conn).Read.
-func (m *image) goFunctions(names []string) (map[string]function, error) {
+// GoFunctions finds functions by their full name, e.g. crypto/tls.(*Conn).Read.
+func (m *Image) GoFunctions(names []string) (map[string]Function, error) {
 	t, err := m.openPclntab()
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (m *image) goFunctions(names []string) (map[string]function, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read Go's names: %w", err)
 	}
-	found := map[string]function{}
+	found := map[string]Function{}
 	for i := int64(0); i < t.n && len(found) < len(at); i++ {
 		entry, name, err := t.function(i)
 		if err != nil {
@@ -84,13 +84,13 @@ func (m *image) goFunctions(names []string) (map[string]function, error) {
 			if err != nil || end <= entry {
 				return nil, errors.New("read Go's functions: one has no end")
 			}
-			found[s] = function{t.text + entry, end - entry}
+			found[s] = Function{t.text + entry, end - entry}
 		}
 	}
 	return found, nil
 }
 
-func (m *image) openPclntab() (*pclntab, error) {
+func (m *Image) openPclntab() (*pclntab, error) {
 	t := &pclntab{}
 	for _, s := range m.elf.Sections {
 		if s.Type != elf.SHT_PROGBITS || s.Flags&elf.SHF_ALLOC == 0 || s.Flags&elf.SHF_EXECINSTR != 0 {
@@ -138,7 +138,7 @@ func findPclntab(w *window) int64 {
 	return -1
 }
 
-func (t *pclntab) readHeader(m *image) error {
+func (t *pclntab) readHeader(m *Image) error {
 	head, err := t.w.bytes(0, 8)
 	if err != nil || head[4] != 0 || head[5] != 0 || head[7] != 8 {
 		return errors.New("the function table of Go has an unknown head")
@@ -173,7 +173,7 @@ func (t *pclntab) readHeader(m *image) error {
 // goText is the address of runtime.text, from which entries count since 1.18.
 // Until 1.25 it stands in the table's head; since 1.26 only in the module's
 // data, which has a section of its own (src/runtime/symtab.go).
-func (m *image) goText(table uint64) (uint64, error) {
+func (m *Image) goText(table uint64) (uint64, error) {
 	const textInHead, textInModule = 8 + 2*8, 176
 	if text, err := m.pointer(table + textInHead); err != nil || text != 0 {
 		return text, err

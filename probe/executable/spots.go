@@ -1,4 +1,4 @@
-package tls
+package executable
 
 import "golang.org/x/arch/x86/x86asm"
 
@@ -17,12 +17,19 @@ func emulated(code []byte) bool {
 		c[0] >= 0x70 && c[0] <= 0x7f || c[0] == 0x0f && c[1] >= 0x80 && c[1] <= 0x8f
 }
 
+// Spot is a place for a probe: by its plain address, or cheaper at the
+// instruction Near, where the stack pointer is lower by Depth.
+type Spot struct{ Addr, Near, Depth uint64 }
+
+// PlainSpot is a spot that has no cheaper place.
+func PlainSpot(addr uint64) Spot { return Spot{Addr: addr, Near: addr} }
+
 // maxAside bounds how far a probe stands from where it belongs, in instructions.
 const maxAside = 16
 
 // entry is where the function's begin is seen: no argument has changed there.
-func (b *body) entry() spot {
-	plain, depth := plainSpot(b.f.addr), uint64(0)
+func (b *body) entry() Spot {
+	plain, depth := PlainSpot(b.f.Addr), uint64(0)
 	if b.switches {
 		return plain
 	}
@@ -31,7 +38,7 @@ func (b *body) entry() spot {
 			break
 		}
 		if in.emulated {
-			return spot{b.f.addr, in.addr, depth}
+			return Spot{b.f.Addr, in.addr, depth}
 		}
 		down, ok := harmless(in, argument)
 		if !ok || down < 0 {
@@ -44,15 +51,15 @@ func (b *body) entry() spot {
 
 // returnSpot is where the i-th instruction, a return, is seen: the check of the
 // stack's guard shortly before it, which ends the program unless it goes on.
-func (b *body) returnSpot(i int) spot {
-	plain, depth := plainSpot(b.list[i].addr), uint64(0)
+func (b *body) returnSpot(i int) Spot {
+	plain, depth := PlainSpot(b.list[i].addr), uint64(0)
 	if b.switches {
 		return plain
 	}
 	for j := i - 1; j > 0 && j > i-maxAside && !b.inner[b.list[j+1].addr]; j-- {
 		in := b.list[j]
 		if in.emulated && in.x86.Op == x86asm.JNE && checksGuard(b.list[j-1].x86) {
-			return spot{plain.addr, in.addr, depth}
+			return Spot{plain.Addr, in.addr, depth}
 		}
 		down, ok := harmless(in, result)
 		if !ok || down > 0 {

@@ -1,4 +1,4 @@
-package tls
+package executable
 
 import (
 	"debug/elf"
@@ -16,22 +16,26 @@ const maxTails = 32
 // runs, so its return cannot be seen.
 var errUnknownEnd = errors.New("it ends in a jump to a computed address")
 
-// errNoReturn: the function only jumps to another file's.
-var errNoReturn = errors.New("it never returns by itself")
+// ErrNoReturn says that the function only jumps to another file's.
+var ErrNoReturn = errors.New("it never returns by itself")
 
-// spot is a place for a probe: by its plain address, or cheaper at another
-// instruction, where the stack pointer is lower by depth (cheap.go).
-type spot struct{ addr, cheap, depth uint64 }
+// Returns lists the addresses of all instructions by which a function returns,
+// see Spots.
+func (m *Image) Returns(f Function) ([]uint64, error) {
+	_, spots, err := m.Spots(f)
+	var all []uint64
+	for _, s := range spots {
+		all = append(all, s.Addr)
+	}
+	return all, err
+}
 
-func plainSpot(addr uint64) spot { return spot{addr: addr, cheap: addr} }
-
-// returns lists all instructions by which a function returns: its own, and
-// those of code that it jumps to instead of calling (tail calls, parts that the
-// compiler moved away). It fails when the code is not understood: a probe
-// inside an instruction would break the program. It also says where the
-// function's entry is seen.
-func (m *image) returns(f function) (entry spot, rets []spot, err error) {
-	todo, seen := []function{f}, map[uint64]bool{f.addr: true}
+// Spots tells where a function's entry is seen, and all instructions by which
+// it returns: its own, and those of code that it jumps to instead of calling
+// (tail calls, parts that the compiler moved away). It fails when the code is
+// not understood: a probe inside an instruction would break the program.
+func (m *Image) Spots(f Function) (entry Spot, rets []Spot, err error) {
+	todo, seen := []Function{f}, map[uint64]bool{f.Addr: true}
 	for len(todo) > 0 {
 		b, err := m.scan(todo[0])
 		if err != nil {
@@ -50,25 +54,25 @@ func (m *image) returns(f function) (entry spot, rets []spot, err error) {
 			if err != nil {
 				return entry, nil, fmt.Errorf("a jump out of the function: %w", err)
 			}
-			if seen[next.addr] {
+			if seen[next.Addr] {
 				continue
 			}
 			if len(seen) == maxTails {
 				return entry, nil, errors.New("it jumps to too many other functions")
 			}
-			seen[next.addr] = true
+			seen[next.Addr] = true
 			todo = append(todo, next)
 		}
 	}
 	if len(rets) == 0 {
-		return entry, nil, errNoReturn
+		return entry, nil, ErrNoReturn
 	}
 	return entry, rets, nil
 }
 
 // body is the code of one function.
 type body struct {
-	f    function
+	f    Function
 	list []instruction
 	// inner are the targets of jumps within; they are not all known when one of
 	// them is computed.
@@ -77,15 +81,15 @@ type body struct {
 }
 
 // scan decodes one function.
-func (m *image) scan(f function) (*body, error) {
-	if f.size == 0 || f.size > maxFunction {
-		whole, err := m.extent(f.addr)
+func (m *Image) scan(f Function) (*body, error) {
+	if f.Size == 0 || f.Size > maxFunction {
+		whole, err := m.extent(f.Addr)
 		if err != nil {
 			return nil, err
 		}
 		f = whole
 	}
-	code, err := m.code(f.addr, f.size)
+	code, err := m.code(f.Addr, f.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +102,11 @@ func (m *image) scan(f function) (*body, error) {
 	b := &body{f: f, inner: map[uint64]bool{}}
 	var last instruction
 	for i := uint64(0); i < uint64(len(code)); {
-		in, err := decode(code[i:], f.addr+i)
+		in, err := decode(code[i:], f.Addr+i)
 		if err != nil {
-			return nil, fmt.Errorf("decode the instruction at %#x: %w", f.addr+i, err)
+			return nil, fmt.Errorf("decode the instruction at %#x: %w", f.Addr+i, err)
 		}
-		in.addr = f.addr + i
+		in.addr = f.Addr + i
 		if in.jumps {
 			b.inner[in.target] = true
 		}
@@ -119,8 +123,8 @@ func (m *image) scan(f function) (*body, error) {
 }
 
 // returns are the function's return instructions.
-func (b *body) returns() []spot {
-	var all []spot
+func (b *body) returns() []Spot {
+	var all []Spot
 	for i, in := range b.list {
 		if in.returns {
 			all = append(all, b.returnSpot(i))
@@ -133,7 +137,7 @@ func (b *body) returns() []spot {
 func (b *body) leaves() []uint64 {
 	var out []uint64
 	for _, in := range b.list {
-		if in.jumps && in.target-b.f.addr >= b.f.size {
+		if in.jumps && in.target-b.f.Addr >= b.f.Size {
 			out = append(out, in.target)
 		}
 	}
@@ -154,7 +158,7 @@ type instruction struct {
 	// x86 is the instruction whole, where the architecture is that and x/arch
 	// knows it.
 	x86 x86asm.Inst
-	// emulated: the kernel does its work itself, see cheap.go.
+	// emulated: the kernel does its work itself, see spots.go.
 	emulated bool
 }
 

@@ -1,4 +1,4 @@
-package tls
+package executable
 
 import (
 	"bytes"
@@ -11,23 +11,23 @@ import (
 	"strings"
 )
 
-// errNoSymbols: the file has no table of symbols of that kind.
-var errNoSymbols = errors.New("no symbols")
+// ErrNoSymbols says that the file has no table of symbols of that kind.
+var ErrNoSymbols = errors.New("no symbols")
 
-// image is an ELF file that a process runs or maps. Files are anybody's: what
+// Image is an ELF file that a process runs or maps. Files are anybody's: what
 // is read of one is bounded, and a malformed one is an error.
-type image struct {
+type Image struct {
 	file *os.File
 	elf  *elf.File
 }
 
-// function is where a function's code lies, by the file's virtual addresses;
+// Function is where a function's code lies, by the file's virtual addresses;
 // size is 0 where only the start is known.
-type function struct{ addr, size uint64 }
+type Function struct{ Addr, Size uint64 }
 
-// openImage reads the headers. debug/elf does not promise to survive every
+// Open reads the headers. debug/elf does not promise to survive every
 // file, so a panic of it is an error too.
-func openImage(path string) (m *image, err error) {
+func Open(path string) (m *Image, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
@@ -47,13 +47,14 @@ func openImage(path string) (m *image, err error) {
 	if e.Class != elf.ELFCLASS64 || e.ByteOrder != binary.LittleEndian {
 		return nil, fmt.Errorf("%w: not a 64-bit little-endian program", errors.ErrUnsupported)
 	}
-	return &image{file: f, elf: e}, nil
+	return &Image{file: f, elf: e}, nil
 }
 
-func (m *image) close() { m.file.Close() }
+// Close closes the file.
+func (m *Image) Close() { m.file.Close() }
 
 // code returns the executable bytes at a virtual address, at most n.
-func (m *image) code(addr, n uint64) ([]byte, error) {
+func (m *Image) code(addr, n uint64) ([]byte, error) {
 	p := m.segment(addr)
 	if p == nil || p.Flags&elf.PF_X == 0 {
 		return nil, fmt.Errorf("address %#x is not in the program's code", addr)
@@ -66,8 +67,8 @@ func (m *image) code(addr, n uint64) ([]byte, error) {
 	return buf, nil
 }
 
-// offset is where the byte of a virtual address stands in the file.
-func (m *image) offset(addr uint64) (uint64, bool) {
+// Offset is where the byte of a virtual address stands in the file.
+func (m *Image) Offset(addr uint64) (uint64, bool) {
 	p := m.segment(addr)
 	if p == nil {
 		return 0, false
@@ -75,7 +76,7 @@ func (m *image) offset(addr uint64) (uint64, bool) {
 	return p.Off + addr - p.Vaddr, true
 }
 
-func (m *image) segment(addr uint64) *elf.Prog {
+func (m *Image) segment(addr uint64) *elf.Prog {
 	for _, p := range m.elf.Progs {
 		if p.Type == elf.PT_LOAD && p.Vaddr <= addr && addr-p.Vaddr < p.Filesz {
 			return p
@@ -85,7 +86,7 @@ func (m *image) segment(addr uint64) *elf.Prog {
 }
 
 // at returns a reader that begins at a virtual address.
-func (m *image) at(addr uint64) (*window, error) {
+func (m *Image) at(addr uint64) (*window, error) {
 	p := m.segment(addr)
 	if p == nil {
 		return nil, fmt.Errorf("address %#x is not in the file", addr)
@@ -95,7 +96,7 @@ func (m *image) at(addr uint64) (*window, error) {
 
 // pointer reads an address that is stored at addr. In a position-independent
 // file it may stand in the relocation only.
-func (m *image) pointer(addr uint64) (uint64, error) {
+func (m *Image) pointer(addr uint64) (uint64, error) {
 	w, err := m.at(addr)
 	if err != nil {
 		return 0, err
@@ -121,14 +122,14 @@ func (m *image) pointer(addr uint64) (uint64, error) {
 	return 0, nil
 }
 
-// symbols finds functions by name in the file's tables of one type
+// Symbols finds functions by name in the file's tables of one type
 // (SHT_DYNSYM, SHT_SYMTAB). It reads the tables once, in blocks: node's names
 // alone are 7 MB.
-func (m *image) symbols(kind elf.SectionType, names []string) (map[string]function, error) {
-	found := map[string]function{}
+func (m *Image) Symbols(kind elf.SectionType, names []string) (map[string]Function, error) {
+	found := map[string]Function{}
 	s := m.elf.SectionByType(kind)
 	if s == nil || s.Link == 0 || int(s.Link) >= len(m.elf.Sections) {
-		return found, errNoSymbols
+		return found, ErrNoSymbols
 	}
 	str := m.elf.Sections[s.Link]
 	at, err := findNames(&window{r: m.file, base: int64(str.Offset), size: int64(str.FileSize)}, names)
@@ -146,7 +147,7 @@ func (m *image) symbols(kind elf.SectionType, names []string) (map[string]functi
 		if !ok || !defined || elf.ST_TYPE(b[4]) != elf.STT_FUNC {
 			continue
 		}
-		if f := (function{binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])}); f.addr != 0 {
+		if f := (Function{binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])}); f.Addr != 0 {
 			found[name] = f
 		}
 	}
@@ -188,8 +189,8 @@ func indexAll(b []byte, s string) []int {
 	}
 }
 
-// contains tells which of the strings occur in the file's read-only data.
-func (m *image) contains(words []string) map[string]bool {
+// Contains tells which of the strings occur in the file's read-only data.
+func (m *Image) Contains(words []string) map[string]bool {
 	found := map[string]bool{}
 	for _, s := range m.elf.Sections {
 		if s.Type != elf.SHT_PROGBITS || s.Flags&elf.SHF_ALLOC == 0 || s.Flags&elf.SHF_EXECINSTR != 0 ||
