@@ -139,6 +139,7 @@ func command(argv ...string) func(*testing.T, *netlab.Namespace, string) {
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, &out
 		ns.Start(t, cmd)
+		defer time.AfterFunc(time.Minute, func() { cmd.Process.Kill() }).Stop()
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("%s: %v\n%s", argv[0], err, out.String())
 		}

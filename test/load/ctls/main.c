@@ -33,11 +33,17 @@ void SSL_free(SSL *);
 #define BODY 30000
 #define PEM_FILE 1
 
-/* Reads a message: its head, in buf as text, and what its Content-Length says. */
+/* Has the last chunk come? No body has its like in it. */
+static int last_chunk(const char *body, int have)
+{
+	return have >= 5 && !memcmp(body + have - 5, "0\r\n\r\n", 5);
+}
+
+/* Reads a message: its head, in buf as text, and the body that it announces. */
 static int message(SSL *s, char *buf, int room)
 {
-	int have = 0, n, want;
-	char *end = NULL, *length;
+	int have = 0, n, want, chunked;
+	char *end = NULL, *length, *body;
 
 	while (!end) {
 		n = SSL_read(s, buf + have, room - 1 - have);
@@ -49,8 +55,10 @@ static int message(SSL *s, char *buf, int room)
 	}
 	length = strcasestr(buf, "\r\nContent-Length:");
 	want = length && length < end ? atoi(length + 17) : 0;
-	for (have -= end + 4 - buf; have < want; have += n) {
-		n = SSL_read(s, end + 4, room - (end + 4 - buf));
+	chunked = strcasestr(buf, "\r\nTransfer-Encoding: chunked") != NULL;
+	body = end + 4;
+	for (have -= body - buf; chunked ? !last_chunk(body, have) : have < want; have += n) {
+		n = SSL_read(s, body + have, room - (body - buf) - have);
 		if (n <= 0)
 			return 0;
 	}
