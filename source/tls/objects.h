@@ -139,6 +139,12 @@ static __always_inline bool head_is_handshake(const u8 *h)
 	return h[0] == 22;
 }
 
+/* A ClientHello or ServerHello: a connection begins. */
+static __always_inline bool head_is_hello(const u8 *h)
+{
+	return h[0] == 22 && (h[5] == 1 || h[5] == 2);
+}
+
 /* A HelloRetryRequest's random is the same for everybody (RFC 8446 section 4.1.3). */
 static __always_inline bool head_is_retry(const u8 *h)
 {

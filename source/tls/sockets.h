@@ -46,7 +46,9 @@ static __always_inline void tie_by_print(struct print *p, struct sock *sk)
 /*
  * A TCP socket has sent or received. Inside a call, a TLS record on it is the
  * object's own; a callback that talks to somebody else in clear (OCSP) is not
- * mistaken. The first tie stands until the socket or the object has gone.
+ * mistaken. The first tie stands until the socket or the object has gone, or
+ * the object says hello on another one: wrk and others use it again for the
+ * next connection while the last one is still closing.
  */
 static __always_inline int on_socket(struct sock *sk, int ret, bool sends, const u32 how)
 {
@@ -73,7 +75,7 @@ static __always_inline int on_socket(struct sock *sk, int ret, bool sends, const
 		return 0;
 	if (!o) {
 		tie_by_print(&p, sk);
-	} else if (!tie_stands(o)) {
+	} else if (!tie_stands(o) || (sends && o->sk != (u64)sk && head_is_hello(p.head))) {
 		if (o->sk || head_is_handshake(p.head))
 			o->begun = head_is_handshake(p.head);
 		tie(o, p.tgid, c->obj, sk);
