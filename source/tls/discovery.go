@@ -93,8 +93,11 @@ func (d *discovery) run(ctx context.Context, c changes) {
 		case <-ctx.Done():
 			return
 		case l := <-c.born:
+			idle := len(d.due) == 0
 			d.begin(l, time.Now())
-			soon.Reset(tick)
+			if idle { // else it comes soon, however many programs begin
+				soon.Reset(tick)
+			}
 		case pid := <-c.memory:
 			d.watchMemory(pid)
 		case pid := <-c.gone:
@@ -154,14 +157,9 @@ func (d *discovery) lookInto(l life) {
 	}
 }
 
-// isDenied says why nothing may be taken of a process, "" when it may, and sees
-// to it that the kernel side knows.
+// isDenied says why nothing may be taken of a process, "" when it may.
 func (d *discovery) isDenied(pid int, exe string) string {
-	wanted := d.wanted(uint32(pid), commOf(d.proc, pid))
-	if err := d.k.deny(pid, !wanted); err != nil {
-		d.log.Debug("a process's choice was not kept", "pid", pid, "err", err)
-	}
-	if !wanted {
+	if !d.wanted(uint32(pid), commOf(d.proc, pid)) {
 		return leftOut
 	}
 	return untouchable(exe)
@@ -243,6 +241,11 @@ func (d *discovery) lookAt(pid int) {
 			if p.denied == "" {
 				d.files.attach(f, m.Reach)
 			}
+		}
+	}
+	if len(p.files) > 0 { // of others the kernel side will never hear
+		if err := d.k.deny(pid, p.denied == leftOut); err != nil {
+			d.log.Debug("a process's choice was not kept", "pid", pid, "err", err)
 		}
 	}
 	p.described = p.describe(pid)
