@@ -6,6 +6,8 @@
  *
  *	ctls serve ADDR PORT PEM
  *	ctls get ADDR PORT PREFIX N    GET PREFIX/0 … PREFIX/N-1, PREFIX/none, POST PREFIX/post
+ *
+ * A client stays for a moment, so that a library that only it has can be found.
  */
 #include <arpa/inet.h>
 #include <signal.h>
@@ -138,6 +140,8 @@ static int get(struct sockaddr_in *a, const char *prefix, int n)
 	}
 	SSL_shutdown(s);
 	SSL_free(s);
+	close(fd);
+	usleep(300000);
 	return 0;
 }
 
