@@ -85,7 +85,7 @@ static __always_inline void event_submit(void *e)
 }
 
 /* An event about an object or a process, without data. */
-static __always_inline void event_notice(u32 type, u32 tgid, u64 obj)
+static __always_inline void event_notice_at(u32 type, u32 tgid, u64 obj, u64 time)
 {
 	struct tls_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -98,8 +98,13 @@ static __always_inline void event_notice(u32 type, u32 tgid, u64 obj)
 	e->type = type;
 	e->tgid = tgid;
 	e->obj = obj;
-	e->time = bpf_ktime_get_ns();
+	e->time = time;
 	event_submit(e);
+}
+
+static __always_inline void event_notice(u32 type, u32 tgid, u64 obj)
+{
+	event_notice_at(type, tgid, obj, bpf_ktime_get_ns());
 }
 
 struct tls_life {

@@ -139,12 +139,6 @@ static __always_inline bool head_is_handshake(const u8 *h)
 	return h[0] == 22;
 }
 
-/* A ClientHello or ServerHello: a connection begins. */
-static __always_inline bool head_is_hello(const u8 *h)
-{
-	return h[0] == 22 && (h[5] == 1 || h[5] == 2);
-}
-
 /* A HelloRetryRequest's random is the same for everybody (RFC 8446 section 4.1.3). */
 static __always_inline bool head_is_retry(const u8 *h)
 {
@@ -160,7 +154,7 @@ static __always_inline u32 tcp_own_seq(struct sock *sk, u8 role)
 }
 
 /* Once per object, so all reads are by probe: the verifier knows the socket as a struct sock only. */
-static __always_inline void tie_announce(struct object *o, u32 tgid, u64 obj, struct sock *sk)
+static __always_inline void tie_announce(struct object *o, u32 tgid, u64 obj, struct sock *sk, u64 at)
 {
 	struct tls_tie *t = bpf_ringbuf_reserve(&events, sizeof(*t), 0);
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
@@ -175,7 +169,7 @@ static __always_inline void tie_announce(struct object *o, u32 tgid, u64 obj, st
 	t->head.type = EV_TIE;
 	t->head.tgid = tgid;
 	t->head.obj = obj;
-	t->head.time = bpf_ktime_get_ns();
+	t->head.time = at;
 	t->head.sk = o->sk;
 	t->head.born = o->born;
 	t->head.role = o->role;
@@ -204,7 +198,8 @@ static __always_inline bool tie_stands(const struct object *o)
 	return c && c->born == o->born;
 }
 
-static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock *sk)
+/* at: before all that goes through this connection; a write is dated by its beginning. */
+static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock *sk, u64 at)
 {
 	u64 key = (u64)sk;
 	struct conn *c = bpf_map_lookup_elem(&socks, &key);
@@ -216,13 +211,13 @@ static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock
 		return;
 	}
 	if (o->sk) { /* the object was reused for another connection */
-		event_notice(EV_FREE, tgid, obj);
+		event_notice_at(EV_FREE, tgid, obj, at);
 		__builtin_memset(o->half, 0, sizeof(o->half));
 	}
 	o->sk = key;
 	o->born = c->born;
 	o->role = c->role;
-	tie_announce(o, tgid, obj, sk);
+	tie_announce(o, tgid, obj, sk, at);
 }
 
 #endif
