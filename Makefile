@@ -20,7 +20,8 @@ GENERATE_PACKAGES := clang-14 llvm-14 libbpf-dev linux-libc-dev
 TEST_PACKAGES     := nginx-light wrk nftables iptables iperf3 iproute2 curl bind9-dnsutils bpftool procps dnsmasq-base \
 	nghttp2-client nghttp2-server nodejs python3-minimal \
 	wget python3 openssl gcc libc6-dev libssl-dev libgnutls30 binutils \
-	bash bash-static libreadline-dev
+	bash bash-static libreadline-dev \
+	libcurl3-gnutls android-libboringssl gnutls-bin lighttpd lighttpd-mod-gnutls
 
 .DEFAULT_GOAL := help
 .PHONY: help

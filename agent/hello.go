@@ -15,6 +15,9 @@ func (x *exchanges) handshake(flow record.FlowKey, client, server []byte) {
 	if !x.chosen.Wanted(flow.PID, flow.Comm) {
 		return
 	}
+	if x.tls.live.Load() != nil && len(server) > 0 {
+		x.secrets.hello(flow, payload.Now())
+	}
 	r := &record.Tlsflow{TLSKey: record.TLSKey{FlowKey: x.target(flow, 0, payload.Now())}, Count: 1}
 	if h, ok := tlshello.ParseClientHello(client); ok {
 		r.SNI, r.ALPN = strings.ToLower(h.ServerName), strings.Join(h.ALPN, ",")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,7 @@ type exchanges struct {
 	http    *aggregate.HTTPWindow
 	dns     *aggregate.DNSWindow
 	hellos  *aggregate.TLSWindow
+	secrets *secrets
 	// oneHTTP and oneDNS are the row at hand, of which windows keep copies.
 	oneHTTP record.Httpflow
 	oneDNS  record.Dnsflow
@@ -91,6 +93,7 @@ func newExchanges(d deps) (collector, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.secrets = newSecrets(d.led)
 	if x.wantsTLS = slices.Contains(d.cfg.L7.Enabled, "httpflow-tls"); x.wantsTLS {
 		x.tls.build = func() (*tls.Source, error) {
 			return tls.New(d.cfg, base.Shared(), x.plaintext(), d.led, d.log)
@@ -103,9 +106,11 @@ func newExchanges(d deps) (collector, error) {
 // plaintext is where the TLS source puts things; it locks for each of them.
 func (x *exchanges) plaintext() tls.Output {
 	return tls.Output{
+		Wanted: x.chosen.Wanted,
 		Open: func(id l7.ConnID, i l7.Info) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
+			x.secrets.open(i.Flow, i.Joined, payload.Now())
 			x.engine.Open(id, i)
 		},
 		Chunk: func(c *l7.Chunk) {
@@ -212,6 +217,7 @@ func (x *exchanges) relieve() {
 		x.relieved = now
 		x.mu.Lock()
 		x.idle(now)
+		x.secrets.expire(now)
 		x.mu.Unlock()
 	}
 	if x.payload.Full() {
@@ -235,6 +241,7 @@ func (x *exchanges) flush(emit source.Emit) error {
 func (x *exchanges) last(emit source.Emit) error {
 	x.mu.Lock()
 	x.tracker.Flush(payload.Now())
+	x.secrets.expire(math.MaxInt64)
 	x.mu.Unlock()
 	return x.flush(emit)
 }
@@ -260,6 +267,9 @@ func (x *exchanges) apply(cfg *config.Config) error {
 	x.tracker.SetTimeout(cfg.L7.DNSTimeout)
 	x.resolvers = readResolvers()
 	x.cfg = cfg
+	if t := x.tls.live.Load(); t != nil {
+		return errors.Join(t.Reload(cfg), x.payload.Reload(cfg))
+	}
 	return x.payload.Reload(cfg)
 }
 
@@ -273,5 +283,7 @@ func (x *exchanges) ended(id l7.ConnID, why protocol.End) {
 func (x *exchanges) skip(id l7.ConnID, side protocol.Side, until uint64) {
 	if !id.TLS {
 		x.payload.Skip(id, side, until)
+	} else if t := x.tls.live.Load(); t != nil {
+		t.Skip(id, side, until)
 	}
 }

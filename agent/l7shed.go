@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"weft/probe"
 	"weft/source/payload"
@@ -18,7 +19,9 @@ type plaintextRun struct {
 
 	mu     sync.Mutex
 	source *tls.Source // nil when not asked for, not to be had, or left out
-	err    error       // why it is not to be had
+	// live is source for those who may not wait: what ends it calls them.
+	live   atomic.Pointer[tls.Source]
+	err    error // why it is not to be had
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -30,6 +33,7 @@ func (r *plaintextRun) open() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.source, r.err = r.build()
+	r.live.Store(r.source)
 }
 
 // run begins to read. ctx is that of the exchanges.
@@ -74,6 +78,7 @@ func (r *plaintextRun) leaveOut(out bool) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.source = nil
+		r.live.Store(nil)
 		return err
 	}
 	r.mu.Lock()
@@ -82,6 +87,7 @@ func (r *plaintextRun) leaveOut(out bool) error {
 		return nil
 	}
 	r.source, r.err = r.build()
+	r.live.Store(r.source)
 	r.begin()
 	return r.err
 }

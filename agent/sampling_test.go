@@ -90,6 +90,7 @@ func TestSheddingSparesNetflow(t *testing.T) {
 	p, _ := testPipeline(t, func(*config.Config) {})
 	for _, shedding := range []bool{false, true} {
 		p.shed(shedding)
+		p.between(func() {}) // comes behind it
 		batch := flows(1000)
 		p.sampling.begin(batch)
 		counts := map[string]int{}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/arch/x86/x86asm"
 )
@@ -20,94 +19,147 @@ var errUnknownEnd = errors.New("it ends in a jump to a computed address")
 // ErrNoReturn says that the function only jumps to another file's.
 var ErrNoReturn = errors.New("it never returns by itself")
 
-// Returns lists the addresses of all instructions by which a function returns:
-// its own, and those of code that it jumps to instead of calling (tail calls,
-// parts that the compiler moved away). It fails when the code is not
-// understood: a probe inside an instruction would break the program.
+// Returns lists the addresses of all instructions by which a function returns,
+// see Spots.
 func (m *Image) Returns(f Function) ([]uint64, error) {
-	var rets []uint64
+	_, spots, err := m.Spots(f)
+	var all []uint64
+	for _, s := range spots {
+		all = append(all, s.Addr)
+	}
+	return all, err
+}
+
+// Spots tells where a function's entry is seen, and all instructions by which
+// it returns: its own, and those of code that it jumps to instead of calling
+// (tail calls, parts that the compiler moved away). It fails when the code is
+// not understood: a probe inside an instruction would break the program.
+func (m *Image) Spots(f Function) (entry Spot, rets []Spot, err error) {
 	todo, seen := []Function{f}, map[uint64]bool{f.Addr: true}
 	for len(todo) > 0 {
-		f := todo[0]
-		todo = todo[1:]
-		r, out, err := m.scan(f)
+		b, err := m.scan(todo[0])
 		if err != nil {
-			return nil, err
+			return entry, nil, err
 		}
-		rets = append(rets, r...)
-		for _, addr := range out {
+		if todo[0] == f {
+			entry = b.entry()
+		}
+		todo = todo[1:]
+		rets = append(rets, b.returns()...)
+		for _, addr := range b.leaves() {
 			if m.inStubs(addr) {
 				continue
 			}
 			next, err := m.extent(addr)
 			if err != nil {
-				return nil, fmt.Errorf("a jump out of the function: %w", err)
+				return entry, nil, fmt.Errorf("a jump out of the function: %w", err)
 			}
 			if seen[next.Addr] {
 				continue
 			}
 			if len(seen) == maxTails {
-				return nil, errors.New("it jumps to too many other functions")
+				return entry, nil, errors.New("it jumps to too many other functions")
 			}
 			seen[next.Addr] = true
 			todo = append(todo, next)
 		}
 	}
 	if len(rets) == 0 {
-		return nil, ErrNoReturn
+		return entry, nil, ErrNoReturn
 	}
-	slices.Sort(rets)
-	return slices.Compact(rets), nil
+	return entry, rets, nil
 }
 
-// scan decodes one function: where it returns, and where it jumps to outside.
-func (m *Image) scan(f Function) (rets, out []uint64, err error) {
+// body is the code of one function.
+type body struct {
+	f    Function
+	list []instruction
+	// inner are the targets of jumps within; they are not all known when one of
+	// them is computed.
+	inner    map[uint64]bool
+	switches bool
+}
+
+// scan decodes one function.
+func (m *Image) scan(f Function) (*body, error) {
 	if f.Size == 0 || f.Size > maxFunction {
-		if f, err = m.extent(f.Addr); err != nil {
-			return nil, nil, err
+		whole, err := m.extent(f.Addr)
+		if err != nil {
+			return nil, err
 		}
+		f = whole
 	}
 	code, err := m.code(f.Addr, f.Size)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	decode := decodeX86
 	if m.elf.Machine == elf.EM_AARCH64 {
 		decode = decodeARM64
 	} else if m.elf.Machine != elf.EM_X86_64 {
-		return nil, nil, fmt.Errorf("%w: code for %v", errors.ErrUnsupported, m.elf.Machine)
+		return nil, fmt.Errorf("%w: code for %v", errors.ErrUnsupported, m.elf.Machine)
 	}
+	b := &body{f: f, inner: map[uint64]bool{}}
 	var last instruction
 	for i := uint64(0); i < uint64(len(code)); {
 		in, err := decode(code[i:], f.Addr+i)
 		if err != nil {
-			return nil, nil, fmt.Errorf("decode the instruction at %#x: %w", f.Addr+i, err)
+			return nil, fmt.Errorf("decode the instruction at %#x: %w", f.Addr+i, err)
 		}
-		if in.returns {
-			rets = append(rets, f.Addr+i)
-		}
-		if in.jumps && in.target-f.Addr >= f.Size {
-			out = append(out, in.target)
+		in.addr = f.Addr + i
+		if in.jumps {
+			b.inner[in.target] = true
 		}
 		// Behind an addition stands the jump of a switch, which stays inside.
 		if in.computed && !last.adds {
-			return nil, nil, fmt.Errorf("%w at %#x", errUnknownEnd, f.Addr+i)
+			return nil, fmt.Errorf("%w at %#x", errUnknownEnd, in.addr)
 		}
+		b.switches = b.switches || in.switches || in.computed
+		b.list = append(b.list, in)
 		last = in
 		i += uint64(in.size)
 	}
-	return rets, out, nil
+	return b, nil
+}
+
+// returns are the function's return instructions.
+func (b *body) returns() []Spot {
+	var all []Spot
+	for i, in := range b.list {
+		if in.returns {
+			all = append(all, b.returnSpot(i))
+		}
+	}
+	return all
+}
+
+// leaves are the targets of jumps out of the function.
+func (b *body) leaves() []uint64 {
+	var out []uint64
+	for _, in := range b.list {
+		if in.jumps && in.target-b.f.Addr >= b.f.Size {
+			out = append(out, in.target)
+		}
+	}
+	return out
 }
 
 // instruction is what we need to know of one.
 type instruction struct {
+	addr    uint64
 	size    int
 	returns bool
 	jumps   bool // to target, whether on a condition or not; not a call
 	target  uint64
 	// computed: it jumps to an address from a register or from memory.
 	computed bool
+	switches bool // it jumps by a table
 	adds     bool // to a register other than the stack's
+	// x86 is the instruction whole, where the architecture is that and x/arch
+	// knows it.
+	x86 x86asm.Inst
+	// emulated: the kernel does its work itself, see spots.go.
+	emulated bool
 }
 
 func decodeX86(code []byte, pc uint64) (instruction, error) {
@@ -125,14 +177,15 @@ func decodeX86(code []byte, pc uint64) (instruction, error) {
 	if in.Len == 0 || in.Op == 0 {
 		return instruction{}, x86asm.ErrUnrecognized
 	}
-	i := instruction{size: in.Len, returns: in.Op == x86asm.RET}
+	i := instruction{size: in.Len, returns: in.Op == x86asm.RET, x86: in, emulated: emulated(code)}
 	if rel, ok := in.Args[0].(x86asm.Rel); ok && in.Op != x86asm.CALL {
 		i.jumps, i.target = true, pc+uint64(in.Len)+uint64(int64(rel))
 	}
 	if in.Op == x86asm.JMP && !i.jumps {
 		m, inMemory := in.Args[0].(x86asm.Mem)
 		const notrack = 0x3e // the mark of a switch where branch targets are marked
-		i.computed = code[0] != notrack && !(inMemory && m.Index != 0)
+		i.switches = code[0] == notrack || inMemory && m.Index != 0
+		i.computed = !i.switches
 	}
 	if to, ok := in.Args[0].(x86asm.Reg); ok && in.Op == x86asm.ADD {
 		_, i.adds = in.Args[1].(x86asm.Reg)

@@ -15,7 +15,13 @@ import (
 type Point struct {
 	Program string
 	Offsets []uint64
+	// Near, when there, has for each offset a cheaper place and the cookie that
+	// the program gets there. It is for uprobe_multi only: others have no cookies.
+	Near []Near
 }
+
+// Near is a place beside another, where a probe costs less.
+type Near struct{ Offset, Cookie uint64 }
 
 // Attacher attaches programs to functions of processes.
 type Attacher struct {
@@ -58,7 +64,14 @@ func (a Attacher) Attach(path string, points []Point, pid int) (links []link.Lin
 func (a Attacher) attachPoint(ex *link.Executable, p Point, pid int) ([]link.Link, error) {
 	prog := a.Programs[p.Program]
 	if a.Multi {
-		l, err := ex.UprobeMulti(nil, prog, &link.UprobeMultiOptions{Addresses: p.Offsets, PID: uint32(pid)})
+		o := &link.UprobeMultiOptions{Addresses: p.Offsets, PID: uint32(pid)}
+		if p.Near != nil {
+			o.Addresses = nil
+			for _, n := range p.Near {
+				o.Addresses, o.Cookies = append(o.Addresses, n.Offset), append(o.Cookies, n.Cookie)
+			}
+		}
+		l, err := ex.UprobeMulti(nil, prog, o)
 		if err != nil {
 			return nil, fmt.Errorf("attach %s: %w", p.Program, err)
 		}

@@ -78,12 +78,23 @@ type bpfListenerKey struct {
 }
 
 type bpfObject struct {
-	_           structs.HostLayout
-	Sk          uint64
-	Born        uint64
-	Rx          uint64
-	Tx          uint64
-	Created     uint64
+	_       structs.HostLayout
+	Sk      uint64
+	Born    uint64
+	Created uint64
+	Half    [2]struct {
+		_     structs.HostLayout
+		Bytes uint64
+		At    uint64
+		From  uint64
+		Skip  uint32
+		Keep  uint32
+		Head  [12]uint8
+		Have  uint8
+		H2    uint8
+		Pad   [2]uint8
+	}
+	Writing     uint64
 	Closed      uint64
 	Role        uint8
 	Announced   uint8
@@ -106,6 +117,18 @@ type bpfPrint struct {
 	Pad  uint32
 }
 
+type bpfSkip struct {
+	_     structs.HostLayout
+	Born  uint64
+	Until uint64
+}
+
+type bpfSkipKey struct {
+	_      structs.HostLayout
+	Sk     uint64
+	Server uint64
+}
+
 type bpfTlsEvent struct {
 	_      structs.HostLayout
 	Obj    uint64
@@ -114,6 +137,7 @@ type bpfTlsEvent struct {
 	Born   uint64
 	Offset uint64
 	Len    uint64
+	Behind uint64
 	Tgid   uint32
 	Tid    uint32
 	Size   uint32
@@ -126,7 +150,7 @@ type bpfTlsEvent struct {
 type bpfTlsLife struct {
 	_    structs.HostLayout
 	Tgid uint32
-	Pad  uint32
+	Path [252]int8
 }
 
 type bpfTlsStat uint32
@@ -140,7 +164,11 @@ const (
 	bpfTlsStatSTAT_OBJECTS_FULL bpfTlsStat = 5
 	bpfTlsStatSTAT_SOCK_UNKNOWN bpfTlsStat = 6
 	bpfTlsStatSTAT_LIVES_FULL   bpfTlsStat = 7
-	bpfTlsStatSTAT_MAX          bpfTlsStat = 8
+	bpfTlsStatSTAT_SHORTENED    bpfTlsStat = 8
+	bpfTlsStatSTAT_SHORT_BYTES  bpfTlsStat = 9
+	bpfTlsStatSTAT_SKIPPED      bpfTlsStat = 10
+	bpfTlsStatSTAT_H2LOST       bpfTlsStat = 11
+	bpfTlsStatSTAT_MAX          bpfTlsStat = 12
 )
 
 type bpfTlsTie struct {
@@ -180,6 +208,7 @@ const (
 	bpfMapPrints              = "prints"
 	bpfMapProcs               = "procs"
 	bpfMapSocks               = "socks"
+	bpfMapTlsSkips            = "tls_skips"
 	bpfMapTlsStats            = "tls_stats"
 	bpfProgC_bioWrite         = "c_bio_write"
 	bpfProgC_free             = "c_free"
@@ -286,6 +315,7 @@ type bpfMapSpecs struct {
 	Prints    *ebpf.MapSpec `ebpf:"prints"`
 	Procs     *ebpf.MapSpec `ebpf:"procs"`
 	Socks     *ebpf.MapSpec `ebpf:"socks"`
+	TlsSkips  *ebpf.MapSpec `ebpf:"tls_skips"`
 	TlsStats  *ebpf.MapSpec `ebpf:"tls_stats"`
 }
 
@@ -326,6 +356,7 @@ type bpfMaps struct {
 	Prints    *ebpf.Map `ebpf:"prints"`
 	Procs     *ebpf.Map `ebpf:"procs"`
 	Socks     *ebpf.Map `ebpf:"socks"`
+	TlsSkips  *ebpf.Map `ebpf:"tls_skips"`
 	TlsStats  *ebpf.Map `ebpf:"tls_stats"`
 }
 
@@ -339,6 +370,7 @@ func (m *bpfMaps) Close() error {
 		m.Prints,
 		m.Procs,
 		m.Socks,
+		m.TlsSkips,
 		m.TlsStats,
 	)
 }

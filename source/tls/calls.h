@@ -3,7 +3,7 @@
 #ifndef WEFT_TLS_CALLS_H
 #define WEFT_TLS_CALLS_H
 
-#include "objects.h"
+#include "h2.h"
 
 enum { CALL_READ = 1, CALL_WRITE, CALL_READ_EX, CALL_WRITE_EX, CALL_SENDFILE, CALL_HANDSHAKE };
 
@@ -39,15 +39,31 @@ static __always_inline bool call_sends(const struct call *c)
 	return c->kind == CALL_WRITE || c->kind == CALL_WRITE_EX || c->kind == CALL_SENDFILE;
 }
 
+/*
+ * Notes since when the object is being written to, 0 when no longer: the answer
+ * may be read before the write returns and is told of.
+ */
+static __always_inline void call_writes(const struct call *c, u32 tgid, u64 since)
+{
+	struct object *o = object_find(tgid, c->obj);
+
+	if (o)
+		o->writing = since;
+}
+
 static __always_inline int call_begin(struct call_key *k, struct call *c, u32 use)
 {
 	u32 *flags = bpf_map_lookup_elem(&procs, &k->tgid);
 
+	if (flags && *flags & PROC_DENIED)
+		return 0;
 	if (flags)
 		*flags |= use;
 	else if (bpf_map_update_elem(&procs, &k->tgid, &use, BPF_NOEXIST))
 		count(STAT_CALLS_FULL, 1);
 	c->time = bpf_ktime_get_ns();
+	if (call_sends(c))
+		call_writes(c, k->tgid, c->time);
 	if (bpf_map_update_elem(&calls, k, c, BPF_ANY))
 		count(STAT_CALLS_FULL, 1);
 	return 0;
@@ -62,94 +78,22 @@ static __always_inline bool call_within(const struct call_key *k, const struct c
 	       outer->frame < inner->frame;
 }
 
-#define PIECE (16 << 10) /* the most that one event carries */
-#define PIECES 4	 /* the most events of one call: what lies behind is only counted */
-
-struct piece {
-	u64 obj, offset, time, src;
-	u64 len;  /* what it stands for */
-	u32 size; /* what to copy of it */
-	u8 sent;
-};
-
-/* One event of a fixed size class: reserve wants a constant. */
-static __always_inline int piece_send_as(const struct piece *p, const struct object *o, const u32 room)
-{
-	struct tls_event *e = bpf_ringbuf_reserve(&events, sizeof(*e) + room, 0);
-	u64 id = bpf_get_current_pid_tgid();
-	u32 size = p->size;
-
-	if (!e)
-		return -1;
-	e->obj = p->obj;
-	e->time = p->time;
-	e->sk = o->sk;
-	e->born = o->born;
-	e->offset = p->offset;
-	e->len = p->len;
-	e->tgid = id >> 32;
-	e->tid = (u32)id;
-	e->type = EV_DATA;
-	e->sent = p->sent;
-	e->role = o->role;
-	e->closed = o->closed != 0;
-	if (size > room)
-		size = room;
-	barrier_var(size);
-	if (size > room)
-		size = 0;
-	if (size && bpf_probe_read_user(e + 1, size, (void *)p->src)) {
-		count(STAT_COPY_FAILED, 1);
-		size = 0;
-	}
-	e->size = size;
-	event_submit(e);
-	return 0;
-}
-
-static __always_inline void piece_send(const struct piece *p, const struct object *o)
-{
-	int err;
-
-	count(STAT_TAKEN, 1);
-	if (p->size <= 512)
-		err = piece_send_as(p, o, 512);
-	else if (p->size <= 4096)
-		err = piece_send_as(p, o, 4096);
-	else
-		err = piece_send_as(p, o, PIECE);
-	if (!err)
-		return;
-	count(STAT_RING_FULL, 1);
-	count(STAT_RING_BYTES, p->len);
-}
-
 /* n bytes went through the object in this call. */
 static __always_inline void call_data(const struct call *c, u32 tgid, u64 n, u64 buf)
 {
+	struct piece p = {.obj = c->obj, .src = buf, .len = n, .sent = call_sends(c)};
 	struct object *o = object_find(tgid, c->obj);
-	struct piece p = {.obj = c->obj, .src = buf, .sent = call_sends(c)};
+	struct half *h;
 
 	if (!o)
 		o = object_get(tgid, c->obj);
 	if (!o || (o->closed && c->time > o->closed))
 		return;
+	h = &o->half[p.sent & 1];
 	p.time = p.sent ? c->time : o->closed ? o->closed : bpf_ktime_get_ns();
-	p.offset = p.sent ? o->tx : o->rx;
-	if (p.sent)
-		o->tx += n;
-	else
-		o->rx += n;
-	for (int i = 0; i < PIECES; i++) {
-		p.len = n > PIECE && i < PIECES - 1 ? PIECE : n;
-		p.size = !buf ? 0 : p.len > PIECE ? PIECE : p.len;
-		piece_send(&p, o);
-		n -= p.len;
-		if (!n)
-			break;
-		p.offset += p.len;
-		p.src += p.len;
-	}
+	p.offset = h->bytes;
+	h->bytes += n;
+	half_data(h, o, &p);
 }
 
 /*
@@ -186,13 +130,26 @@ static __always_inline u64 call_result(const struct call *c, s64 ret)
 	return n;
 }
 
+/*
+ * The stack pointer at the function's entry and return; the probe may stand
+ * where it is lower, and says by how much. No cookies before 5.15: no depth.
+ */
+static __always_inline u64 call_sp(struct pt_regs *ctx)
+{
+	u64 sp = PT_REGS_SP(ctx);
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+		sp += bpf_get_attach_cookie(ctx);
+	return sp;
+}
+
 /* ---- C: OpenSSL, BoringSSL, GnuTLS --------------------------------------- */
 
 static __always_inline int enter_c(struct pt_regs *ctx, u8 kind)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct call_key k = {.id = id, .tgid = id >> 32};
-	struct call c = {.kind = kind, .frame = PT_REGS_SP(ctx), .obj = PT_REGS_PARM1(ctx)};
+	struct call c = {.kind = kind, .frame = call_sp(ctx), .obj = PT_REGS_PARM1(ctx)};
 
 	c.buf = kind == CALL_SENDFILE ? 0 : PT_REGS_PARM2(ctx);
 	c.lenp = PT_REGS_PARM4(ctx);
@@ -207,8 +164,9 @@ static __always_inline int handshake_c(struct pt_regs *ctx)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct object *o = object_find(tgid, PT_REGS_PARM1(ctx));
+	u32 *flags = bpf_map_lookup_elem(&procs, &tgid);
 
-	if (o)
+	if (o || (flags && *flags & PROC_DENIED))
 		return 0;
 	o = object_get(tgid, PT_REGS_PARM1(ctx));
 	if (o)
@@ -222,11 +180,13 @@ static __always_inline int leave_c(struct pt_regs *ctx)
 	struct call_key k = {.id = id, .tgid = id >> 32};
 	struct call *found = bpf_map_lookup_elem(&calls, &k), c;
 
-	if (!found || found->frame != PT_REGS_SP(ctx))
+	if (!found || found->frame != call_sp(ctx))
 		return 0;
 	c = *found;
 	bpf_map_delete_elem(&calls, &k);
 	n = call_result(&c, PT_REGS_RC(ctx));
+	if (call_sends(&c))
+		call_writes(&c, k.tgid, 0);
 	if (!c.io)
 		call_without_socket(&c, k.tgid);
 	if (!n)
@@ -253,7 +213,7 @@ static __always_inline int enter_go(struct pt_regs *ctx, u8 kind)
 		count(STAT_COPY_FAILED, 1);
 		return 0;
 	}
-	c.frame = s.hi - PT_REGS_SP(ctx);
+	c.frame = s.hi - call_sp(ctx);
 	if (c.buf >= s.lo && c.buf < s.hi) {
 		c.buf = s.hi - c.buf;
 		c.on_stack = 1;
@@ -274,12 +234,13 @@ static __always_inline int leave_go(struct pt_regs *ctx)
 	struct call *found = bpf_map_lookup_elem(&calls, &k), c;
 	struct go_stack s = {};
 
-	if (!found || bpf_probe_read_user(&s, sizeof(s), (void *)k.id) ||
-	    found->frame != s.hi - PT_REGS_SP(ctx))
+	if (!found || bpf_probe_read_user(&s, sizeof(s), (void *)k.id) || found->frame != s.hi - call_sp(ctx))
 		return 0;
 	c = *found;
 	bpf_map_delete_elem(&calls, &k);
 	n = GO_RESULT(ctx);
+	if (call_sends(&c))
+		call_writes(&c, k.tgid, 0);
 	if (c.kind == CALL_HANDSHAKE || (s64)n <= 0)
 		return 0;
 	call_data(&c, k.tgid, n, c.on_stack ? s.hi - c.buf : c.buf);

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,19 +17,20 @@ import (
 	"weft/probe/uprobe"
 )
 
-// When the mappings of a process are looked at: as soon as its program began,
-// again after these times, for libraries that it loads later, and all
-// processes every rescan.
+// As soon as a process began a program, this is looked into; what it maps at
+// these times after, for libraries that it loads, and of all processes every
+// rescan.
 const (
 	rescan    = 30 * time.Second
-	tick      = 50 * time.Millisecond
+	tick      = 10 * time.Millisecond
+	idleTick  = time.Second
 	doorGrace = 10 * time.Second
 	// maxDue bounds the looks that are planned; more wait for the next rescan.
 	maxDue = 4096
 )
 
 func looks() []time.Duration {
-	return []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second}
+	return []time.Duration{5 * time.Millisecond, 100 * time.Millisecond, time.Second, 5 * time.Second}
 }
 
 // look is a planned look at a process.
@@ -45,7 +47,9 @@ type discovery struct {
 	proc  string
 	root  string
 	files *files
-	due   []look
+	// wanted tells whether a process was chosen.
+	wanted func(pid uint32, comm string) bool
+	due    []look
 	// doorUntil is how long the socket door stays open for a program that has
 	// just begun and may turn out to do TLS.
 	doorUntil time.Time
@@ -54,9 +58,12 @@ type discovery struct {
 	procs map[int]*process
 }
 
-func newDiscovery(k *kernel, cfg *config.Config, log *slog.Logger) *discovery {
+func newDiscovery(k *kernel, cfg *config.Config, wanted func(uint32, string) bool, log *slog.Logger) *discovery {
+	if wanted == nil {
+		wanted = func(uint32, string) bool { return true }
+	}
 	return &discovery{
-		k: k, log: log, files: newFiles(k), procs: map[int]*process{},
+		k: k, log: log, wanted: wanted, files: newFiles(k), procs: map[int]*process{},
 		proc: cmp.Or(cfg.HostProc, "/proc"), root: cmp.Or(cfg.HostRoot, "/"),
 	}
 }
@@ -67,42 +74,95 @@ func (d *discovery) start() {
 	d.lookAtAll()
 }
 
-// run follows processes until ctx ends. born are those that began a program,
-// memory those whose OpenSSL works on memory, gone those that ended.
-func (d *discovery) run(ctx context.Context, born, memory, gone <-chan int) {
+// changes are what a discovery is told of processes.
+type changes struct {
+	born   <-chan life // they began a program
+	memory <-chan int  // their OpenSSL works on memory
+	gone   <-chan int  // they ended
+	again  <-chan struct{}
+}
+
+// run follows processes until ctx ends.
+func (d *discovery) run(ctx context.Context, c changes) {
 	all := time.NewTicker(rescan)
 	defer all.Stop()
-	soon := time.NewTicker(tick)
+	soon := time.NewTimer(tick)
 	defer soon.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case pid := <-born:
-			d.begin(pid, time.Now())
-		case pid := <-memory:
+		case l := <-c.born:
+			idle := len(d.due) == 0
+			d.begin(l, time.Now())
+			if idle { // else it comes soon, however many programs begin
+				soon.Reset(tick)
+			}
+		case pid := <-c.memory:
 			d.watchMemory(pid)
-		case pid := <-gone:
+		case pid := <-c.gone:
 			d.forget(pid)
 		case now := <-soon.C:
 			d.lookAtDue(now)
+			soon.Reset(d.nextTick())
 		case now := <-all.C:
 			d.lookAtAll()
 			d.files.detachUnused(now)
+		case <-c.again:
+			d.lookAtAll()
 		}
 	}
 }
 
-// begin opens the socket door first: a client may connect within milliseconds.
-func (d *discovery) begin(pid int, now time.Time) {
+func (d *discovery) nextTick() time.Duration {
+	if len(d.due) > 0 {
+		return tick
+	}
+	return idleTick
+}
+
+// begin opens the socket door while probes are put into the program: a client
+// may connect within milliseconds.
+func (d *discovery) begin(l life, now time.Time) {
 	d.doorUntil = now.Add(doorGrace)
-	d.door(now)
-	d.lookAt(pid)
+	opened := make(chan error)
+	go func() { opened <- d.k.watchSockets(true) }()
+	d.lookInto(l)
+	if err := <-opened; err != nil {
+		d.log.Error("TLS connections are not seen", "err", err)
+	}
 	for _, after := range looks() {
 		if len(d.due) < maxDue {
-			d.due = append(d.due, look{now.Add(after), pid})
+			d.due = append(d.due, look{now.Add(after), l.pid})
 		}
 	}
+}
+
+// lookInto puts probes into a program that began. One that has ended since is
+// found by its path: it may run again.
+func (d *discovery) lookInto(l life) {
+	reach := filepath.Join(d.proc, fmt.Sprint(l.pid), "exe")
+	if id, _, err := executable.Identify(reach); err == nil && id == d.files.self {
+		return
+	} else if err != nil {
+		if !filepath.IsAbs(l.path) {
+			return
+		}
+		reach = filepath.Join(d.root, l.path)
+	} else if d.isDenied(l.pid, l.path) != "" {
+		return
+	}
+	if f := d.files.get(reach, true); f != nil && untouchable(l.path) == "" {
+		d.files.attach(f, reach)
+	}
+}
+
+// isDenied says why nothing may be taken of a process, "" when it may.
+func (d *discovery) isDenied(pid int, exe string) string {
+	if !d.wanted(uint32(pid), commOf(d.proc, pid)) {
+		return leftOut
+	}
+	return untouchable(exe)
 }
 
 func (d *discovery) lookAtDue(now time.Time) {
@@ -169,7 +229,7 @@ func (d *discovery) lookAt(pid int) {
 			if id, _, err := executable.Identify(m.Reach); err == nil && id == d.files.self {
 				return
 			}
-			p.denied = denied(m.Path)
+			p.denied = d.isDenied(pid, m.Path)
 		}
 		if kind, _ := opaque(m.Path); kind != None {
 			p.others[kind] = m.Path
@@ -183,9 +243,14 @@ func (d *discovery) lookAt(pid int) {
 			}
 		}
 	}
+	if len(p.files) > 0 { // of others the kernel side will never hear
+		if err := d.k.deny(pid, p.denied == leftOut); err != nil {
+			d.log.Debug("a process's choice was not kept", "pid", pid, "err", err)
+		}
+	}
 	p.described = p.describe(pid)
 	d.replace(pid, p)
-	if slices.ContainsFunc(maps, worksOnMemory) {
+	if p.denied == "" && slices.ContainsFunc(maps, worksOnMemory) {
 		d.watchMemory(pid)
 	}
 }

@@ -101,6 +101,38 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// A process that was not chosen gets no probes of its own, and nothing is taken
+// of what it does in a library that others share.
+func TestNotChosen(t *testing.T) {
+	need(t, "python3", "curl")
+	pem := certificate(t)
+	port, _ := serve(t, "python3", "-c", pythonServer, pem)
+	peer := build(t, "local")
+	own := exec.Command(peer, "serve", pem)
+	if err := own.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer own.Wait()
+	defer own.Process.Kill()
+	wanted := func(_ uint32, comm string) bool { return comm == "curl" }
+	b := beginChosen(t, liveSockets(t), ladders{functions: functionRungs(), sockets: socketDoors()}, wanted)
+	if p := b.listed(own.Process.Pid); p.Attached || p.Reason != leftOut {
+		t.Errorf("%+v", p)
+	}
+	const n = 5
+	run(t, "curl", append([]string{"-s", "--cacert", pem, "--http1.1"}, urls(port, n)...)...)
+	all := b.end()
+	wantRequests(t, "curl", on(all, port, record.Outgoing), "GET /r%dx HTTP/1.1\r\n", "hello from /r", n)
+	if python := on(all, port, record.Incoming); len(python) > 0 {
+		t.Errorf("python was not chosen: %+v", python[0].info)
+	}
+	for _, f := range b.source.found.files.all {
+		if f.path == peer && f.attached() {
+			t.Errorf("%s has probes", f.path)
+		}
+	}
+}
+
 func TestCollectorIsNotProbed(t *testing.T) {
 	b := begin(t)
 	for _, p := range b.source.Processes() {

@@ -14,6 +14,10 @@ enum tls_stat {
 	STAT_OBJECTS_FULL, /* results dropped: objects was full */
 	STAT_SOCK_UNKNOWN, /* ties to a socket that socks does not have */
 	STAT_LIVES_FULL,   /* new processes that Go was not told of */
+	STAT_SHORTENED,	   /* events that carry less than they stand for: the ring was half full, */
+	STAT_SHORT_BYTES,  /* the bytes that were left out */
+	STAT_SKIPPED,	   /* bytes of bodies that nobody wants, and that were not copied */
+	STAT_H2_LOST,	   /* directions of HTTP/2 of which everything is copied from now on */
 	STAT_MAX,
 };
 
@@ -41,6 +45,7 @@ struct tls_event {
 	u64 sk, born;
 	u64 offset; /* of the first byte in what the object has read or written */
 	u64 len;    /* bytes it stands for; size of them follow */
+	u64 behind; /* of what was read: the time of the write that goes on and was before it; 0: none */
 	u32 tgid, tid;
 	u32 size;
 	u8 type;
@@ -63,12 +68,14 @@ struct tls_tie {
  * events: plaintext and what it belongs to, in order. Full: STAT_RING_FULL.
  * Readers are woken by amount; else they look by themselves (docs/decisions/0008).
  */
+#define RING_BYTES (8 << 20)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
+	__uint(max_entries, RING_BYTES);
 } events SEC(".maps");
 
-#define WAKE_BYTES (1 << 20)
+#define WAKE_BYTES (256 << 10)
 
 static __always_inline void event_submit(void *e)
 {
@@ -78,7 +85,7 @@ static __always_inline void event_submit(void *e)
 }
 
 /* An event about an object or a process, without data. */
-static __always_inline void event_notice(u32 type, u32 tgid, u64 obj)
+static __always_inline void event_notice_at(u32 type, u32 tgid, u64 obj, u64 time)
 {
 	struct tls_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -91,19 +98,24 @@ static __always_inline void event_notice(u32 type, u32 tgid, u64 obj)
 	e->type = type;
 	e->tgid = tgid;
 	e->obj = obj;
-	e->time = bpf_ktime_get_ns();
+	e->time = time;
 	event_submit(e);
+}
+
+static __always_inline void event_notice(u32 type, u32 tgid, u64 obj)
+{
+	event_notice_at(type, tgid, obj, bpf_ktime_get_ns());
 }
 
 struct tls_life {
 	u32 tgid;
-	u32 pad;
+	char path[252]; /* of the program, as its process sees it */
 };
 
 /* lives: processes that began a new program; Go looks for TLS in them. Full: STAT_LIVES_FULL. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 64 << 10);
+	__uint(max_entries, 256 << 10);
 } lives SEC(".maps");
 
 #endif

@@ -3,6 +3,8 @@ package tls
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf/link"
@@ -11,9 +13,15 @@ import (
 	"weft/probe/uprobe"
 )
 
-// keepUnused is how long probes stay in a file that no process maps: the next
-// run of a short program finds them there.
-const keepUnused = 5 * time.Minute
+// How long probes stay in a file that no process maps, so that the next run of
+// a program finds them there: a day, or as long as it is one of the latest
+// maxUnused, if it still has a name; else it is soon let go, with its blocks on
+// the disk.
+const (
+	keepUnused  = 24 * time.Hour
+	keepDeleted = 5 * time.Minute
+	maxUnused   = 256
+)
 
 // maxFiles bounds the files that are remembered; most are libraries without TLS.
 const maxFiles = 1 << 16
@@ -23,6 +31,7 @@ type file struct {
 	id    executable.ID
 	size  int64
 	mtime time.Time
+	path  string // by which it was found, "" when we cannot reach it by that
 	plan  *plan
 	links []link.Link
 	// why probes could not be attached.
@@ -48,6 +57,8 @@ type files struct {
 	k    *kernel
 	all  map[executable.ID]*file
 	self executable.ID // the collector is never probed
+	// probed counts the files with probes.
+	probed atomic.Int64
 }
 
 func newFiles(k *kernel) *files {
@@ -70,12 +81,13 @@ func (fs *files) get(path string, exe bool) *file {
 		return f
 	}
 	if f != nil { // written over: the probes may stand in the wrong places
-		uprobe.Detach(f.links)
+		fs.detach(f)
 	}
 	if len(fs.all) >= maxFiles {
 		fs.forgetUnused()
 	}
 	f = &file{id: id, size: info.Size(), mtime: info.ModTime(), users: map[int]bool{}, idle: time.Now()}
+	f.path, _ = filepath.EvalSymlinks(path) // what it is in another root is told apart by nameless
 	f.plan = inspect(path, exe)
 	fs.all[id] = f
 	return f
@@ -103,6 +115,21 @@ func (fs *files) attach(f *file, path string) {
 		return
 	}
 	f.links = links
+	fs.probed.Add(1)
+}
+
+func (fs *files) detach(f *file) {
+	if f.attached() {
+		uprobe.Detach(f.links)
+		f.links = nil
+		fs.probed.Add(-1)
+	}
+}
+
+// nameless tells whether a file was deleted, or cannot be reached by its path.
+func (f *file) nameless() bool {
+	id, _, err := executable.Identify(f.path)
+	return err != nil || id != f.id
 }
 
 func (fs *files) use(f *file, pid int) { f.users[pid] = true }
@@ -126,12 +153,22 @@ func (fs *files) inUse() bool {
 
 // detachUnused takes the probes out of files that nobody has mapped for long.
 func (fs *files) detachUnused(now time.Time) {
+	var kept []*file
 	for id, f := range fs.all {
-		if f.resident || len(f.users) > 0 || now.Sub(f.idle) < keepUnused {
-			continue
+		unused := now.Sub(f.idle)
+		switch {
+		case f.resident || len(f.users) > 0 || unused < keepDeleted:
+		case unused >= keepUnused || !f.attached() || f.nameless():
+			fs.detach(f)
+			delete(fs.all, id)
+		default:
+			kept = append(kept, f)
 		}
-		uprobe.Detach(f.links)
-		delete(fs.all, id)
+	}
+	slices.SortFunc(kept, func(a, b *file) int { return b.idle.Compare(a.idle) })
+	for _, f := range kept[min(maxUnused, len(kept)):] {
+		fs.detach(f)
+		delete(fs.all, f.id)
 	}
 }
 

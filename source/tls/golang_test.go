@@ -191,7 +191,7 @@ func samePlaintext(t *testing.T, all []*plaintext, port int) {
 		for side := range c.sides {
 			// What one end no longer reads (the other's farewell) it does not have.
 			n := min(len(c.sides[side]), len(s.sides[side]))
-			if !bytes.Equal(c.sides[side][:n], s.sides[side][:n]) {
+			if c.holes+s.holes == 0 && !bytes.Equal(c.sides[side][:n], s.sides[side][:n]) {
 				t.Errorf("%+v: side %d differs between the ends", c.info.Flow, side)
 			}
 		}

@@ -58,6 +58,7 @@ type plaintext struct {
 	sides  [2][]byte
 	chunks int
 	gaps   int
+	holes  int // bytes that were left out
 	closed bool
 	last   int64
 }
@@ -84,8 +85,14 @@ func beginWith(t *testing.T, shared map[string]*ebpf.Map) *bench {
 // beginOn starts a source on some rungs only.
 func beginOn(t *testing.T, shared map[string]*ebpf.Map, l ladders) *bench {
 	t.Helper()
+	return beginChosen(t, shared, l, nil)
+}
+
+// beginChosen starts a source that wants some processes only.
+func beginChosen(t *testing.T, shared map[string]*ebpf.Map, l ladders, wanted func(uint32, string) bool) *bench {
+	t.Helper()
 	b := &bench{t: t, ledger: ledger.New(), done: make(chan error, 1), conns: map[l7.ConnID]*plaintext{}}
-	out := Output{Open: b.open, Chunk: b.chunk, Close: b.close}
+	out := Output{Open: b.open, Chunk: b.chunk, Close: b.close, Wanted: wanted}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	s, err := newSource(&config.Config{}, shared, out, b.ledger, log, l)
 	if err != nil {
@@ -127,6 +134,10 @@ func (b *bench) chunk(c *l7.Chunk) {
 		return
 	}
 	p.chunks++
+	if n := int(c.Offset) - len(p.sides[c.Side]); n > 0 && isHTTP2(p.sides[c.Side]) { // the payload of DATA
+		p.holes += n
+		p.sides[c.Side] = append(p.sides[c.Side], make([]byte, n)...)
+	}
 	if c.Offset != uint64(len(p.sides[c.Side])) {
 		b.t.Errorf("%v side %d: a chunk at %d follows %d bytes", c.Conn, c.Side, c.Offset, len(p.sides[c.Side]))
 	}
@@ -136,6 +147,12 @@ func (b *bench) chunk(c *l7.Chunk) {
 		p.sides[c.Side] = append(p.sides[c.Side], make([]byte, n)...)
 	}
 	p.last = c.Time
+}
+
+// isHTTP2 tells whether a side began with a client's preface or SETTINGS.
+func isHTTP2(side []byte) bool {
+	return bytes.HasPrefix(side, []byte("PRI * HTTP/2.0")) ||
+		len(side) > 8 && bytes.Equal(side[3:9], []byte{4, 0, 0, 0, 0, 0})
 }
 
 func (b *bench) close(id l7.ConnID, _ int64) {

@@ -25,7 +25,7 @@ type kernel struct {
 	// functions are the uprobe programs by name; multi tells which link they are for.
 	functions map[string]*ebpf.Program
 	multi     bool
-	// socketDoor is the rung that held; sockets is nil while the door is shut.
+	// socketDoor is the rung that held; sockets has no links while it is shut.
 	socketDoor door
 	sockets    *opened
 	processes  *opened
@@ -48,9 +48,7 @@ func (o *opened) close() {
 	if o == nil {
 		return
 	}
-	for _, l := range o.links {
-		l.Close()
-	}
+	o.detach()
 	for _, p := range o.programs {
 		p.Close()
 	}
@@ -152,15 +150,29 @@ func (k *kernel) open(d door) (*opened, error) {
 		return nil, err
 	}
 	o := &opened{programs: progs}
+	if err := o.attach(d); err != nil {
+		o.close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// attach attaches the programs, all or nothing.
+func (o *opened) attach(d door) error {
 	for _, name := range d.programs {
-		l, err := d.attach(name, progs[name])
+		l, err := d.attach(name, o.programs[name])
 		if err != nil {
-			o.close()
-			return nil, fmt.Errorf("attach %s: %w", name, err)
+			o.detach()
+			return fmt.Errorf("attach %s: %w", name, err)
 		}
 		o.links = append(o.links, l)
 	}
-	return o, nil
+	return nil
+}
+
+func (o *opened) detach() {
+	uprobe.Detach(o.links)
+	o.links = nil
 }
 
 func attachTracing(_ string, p *ebpf.Program) (link.Link, error) {
@@ -202,8 +214,8 @@ func (k *kernel) climbSockets(doors []door) probe.Capability {
 		rungs = append(rungs, probe.Rung{Door: d.name, Cost: d.cost, Try: func() error {
 			o, err := k.open(d)
 			if err == nil {
-				k.socketDoor = d
-				o.close()
+				o.detach()
+				k.socketDoor, k.sockets = d, o
 			}
 			return err
 		}})
@@ -211,22 +223,46 @@ func (k *kernel) climbSockets(doors []door) probe.Capability {
 	return probe.Climb("tls connections", "httpflow-tls", rungs...)
 }
 
-// watchSockets opens or shuts the socket door.
+// watchSockets opens or shuts the socket door. Its programs stay loaded, so that
+// it opens within a millisecond; kernels before 5.13 attach some only once.
 func (k *kernel) watchSockets(on bool) error {
-	if on == (k.sockets != nil) {
+	if on == (len(k.sockets.links) > 0) {
 		return nil
 	}
 	if !on {
-		k.sockets.close()
-		k.sockets = nil
+		k.sockets.detach()
+		return nil
+	}
+	if k.sockets.attach(k.socketDoor) == nil {
 		return nil
 	}
 	o, err := k.open(k.socketDoor)
 	if err == nil {
+		k.sockets.close()
 		k.sockets = o
 	}
 	return err
 }
+
+// deny has the kernel side take nothing of a process, or take it again.
+func (k *kernel) deny(pid int, denied bool) error {
+	var flags uint32
+	procs, tgid := k.base.Maps["procs"], uint32(pid)
+	err := procs.Lookup(tgid, &flags)
+	known := err == nil
+	switch {
+	case err != nil && !errors.Is(err, ebpf.ErrKeyNotExist):
+		return fmt.Errorf("look up a process: %w", err)
+	case denied && flags&procDenied == 0:
+		return procs.Put(tgid, flags|procDenied)
+	case !denied && known && flags&procDenied != 0:
+		return procs.Put(tgid, flags&^procDenied)
+	}
+	return nil
+}
+
+// procDenied is PROC_DENIED of objects.h.
+const procDenied = 16
 
 func functionPrograms() []string {
 	return []string{

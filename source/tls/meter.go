@@ -15,7 +15,7 @@ func newMeter(led *ledger.Ledger, s *Source) *meter {
 	for name, p := range s.k.functions {
 		led.AddGauge(probe.Program{Name: name, Prog: p}.Gauges()...)
 	}
-	for _, name := range []string{"procs", "objects", "calls", "prints"} {
+	for _, name := range []string{"procs", "objects", "calls", "prints", "tls_skips"} {
 		led.AddGauge(probe.Map{Name: name, Map: s.k.base.Maps[name]}.Gauges()...)
 	}
 	led.AddGauge(ledger.Gauge{
@@ -29,6 +29,13 @@ func newMeter(led *ledger.Ledger, s *Source) *meter {
 			}
 			return n
 		},
+	})
+	led.AddGauge(ledger.Gauge{
+		Name: "tls_files", Help: "Programs and libraries that have TLS probes.",
+		Read: func() float64 { return float64(s.found.files.probed.Load()) },
+	}, ledger.Gauge{
+		Name: "tls_skipped_bytes_total", Help: "Bytes of bodies inside TLS that nobody needed and that were not copied.",
+		Read: func() float64 { return float64(s.k.stat(bpfTlsStatSTAT_SKIPPED)) },
 	})
 	return &meter{k: s.k, events: led.Stage("tls.events")}
 }
@@ -45,6 +52,9 @@ func (m *meter) update() {
 		"objects_full": bpfTlsStatSTAT_OBJECTS_FULL,
 		"sock_unknown": bpfTlsStatSTAT_SOCK_UNKNOWN,
 		"lives_full":   bpfTlsStatSTAT_LIVES_FULL,
+		"shortened":    bpfTlsStatSTAT_SHORTENED,
+		"short_bytes":  bpfTlsStatSTAT_SHORT_BYTES,
+		"http2_lost":   bpfTlsStatSTAT_H2LOST,
 	} {
 		m.events.SetDropped(reason, m.k.stat(which))
 	}

@@ -7,12 +7,13 @@
 #include "regs.h"
 #include "socks.h"
 
-enum { PROC_C = 1, PROC_GO = 2, PROC_PRINTS = 4, PROC_ASKED = 8 };
+/* PROC_DENIED: it was not chosen, and nothing of it is taken. */
+enum { PROC_C = 1, PROC_GO = 2, PROC_PRINTS = 4, PROC_ASKED = 8, PROC_DENIED = 16 };
 
 /*
  * procs: processes that have called into a TLS library, by tgid, with what
- * they use. Inserted at the first call, deleted when the process exits. Full:
- * STAT_CALLS_FULL.
+ * they use. Inserted at the first call, or by Go with PROC_DENIED; deleted when
+ * the process exits or begins another program. Full: STAT_CALLS_FULL.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -27,11 +28,23 @@ struct object_key {
 	u32 pad;
 };
 
+/* One direction of an object. Where it is HTTP/2, the walk over its frames stands at: */
+struct half {
+	u64 bytes;	/* plaintext so far */
+	u64 at, from;	/* in the call at hand: bytes [from, at) are wanted and not sent up yet */
+	u32 skip, keep; /* bytes left of a DATA payload, of another frame's */
+	u8 head[12];	/* the frame header that is being read, */
+	u8 have;	/* bytes of it */
+	u8 h2;
+	u8 pad[2];
+};
+
 struct object {
 	u64 sk, born; /* its socket, 0 while not known */
-	u64 rx, tx;   /* plaintext so far */
 	u64 created;
-	u64 closed; /* when a Go program closed it; its memory is not free yet */
+	struct half half[2]; /* received, sent */
+	u64 writing;	     /* when a write began that has not returned */
+	u64 closed;	     /* when a Go program closed it; its memory is not free yet */
 	u8 role;
 	u8 announced;	 /* Go knows the tie */
 	u8 begun;	 /* its first records were seen: nothing was missed */
@@ -141,7 +154,7 @@ static __always_inline u32 tcp_own_seq(struct sock *sk, u8 role)
 }
 
 /* Once per object, so all reads are by probe: the verifier knows the socket as a struct sock only. */
-static __always_inline void tie_announce(struct object *o, u32 tgid, u64 obj, struct sock *sk)
+static __always_inline void tie_announce(struct object *o, u32 tgid, u64 obj, struct sock *sk, u64 at)
 {
 	struct tls_tie *t = bpf_ringbuf_reserve(&events, sizeof(*t), 0);
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
@@ -156,7 +169,7 @@ static __always_inline void tie_announce(struct object *o, u32 tgid, u64 obj, st
 	t->head.type = EV_TIE;
 	t->head.tgid = tgid;
 	t->head.obj = obj;
-	t->head.time = bpf_ktime_get_ns();
+	t->head.time = at;
 	t->head.sk = o->sk;
 	t->head.born = o->born;
 	t->head.role = o->role;
@@ -185,7 +198,8 @@ static __always_inline bool tie_stands(const struct object *o)
 	return c && c->born == o->born;
 }
 
-static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock *sk)
+/* at: before all that goes through this connection; a write is dated by its beginning. */
+static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock *sk, u64 at)
 {
 	u64 key = (u64)sk;
 	struct conn *c = bpf_map_lookup_elem(&socks, &key);
@@ -197,13 +211,13 @@ static __always_inline void tie(struct object *o, u32 tgid, u64 obj, struct sock
 		return;
 	}
 	if (o->sk) { /* the object was reused for another connection */
-		event_notice(EV_FREE, tgid, obj);
-		o->rx = o->tx = 0;
+		event_notice_at(EV_FREE, tgid, obj, at);
+		__builtin_memset(o->half, 0, sizeof(o->half));
 	}
 	o->sk = key;
 	o->born = c->born;
 	o->role = c->role;
-	tie_announce(o, tgid, obj, sk);
+	tie_announce(o, tgid, obj, sk, at);
 }
 
 #endif

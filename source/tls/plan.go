@@ -111,20 +111,28 @@ func (f functions) has(found map[string]executable.Function) bool {
 	return true
 }
 
-// places collects offsets by program. Functions may share their returns.
+// places collects the spots of programs, as offsets in the file. Functions may
+// share their returns.
 type places struct {
-	m       *executable.Image
-	offsets map[string][]uint64
+	m      *executable.Image
+	points map[string]*uprobe.Point
 }
 
-func (p places) add(program string, addrs ...uint64) error {
-	for _, addr := range addrs {
-		off, ok := p.m.Offset(addr)
-		if !ok {
-			return fmt.Errorf("address %#x is not in the file", addr)
+func (p places) add(program string, spots ...executable.Spot) error {
+	for _, s := range spots {
+		off, ok := p.m.Offset(s.Addr)
+		near, alsoOK := p.m.Offset(s.Near)
+		if !ok || !alsoOK {
+			return fmt.Errorf("address %#x is not in the file", s.Addr)
 		}
-		if !slices.Contains(p.offsets[program], off) {
-			p.offsets[program] = append(p.offsets[program], off)
+		pt := p.points[program]
+		if pt == nil {
+			pt = &uprobe.Point{Program: program}
+			p.points[program] = pt
+		}
+		if !slices.Contains(pt.Offsets, off) {
+			pt.Offsets = append(pt.Offsets, off)
+			pt.Near = append(pt.Near, uprobe.Near{Offset: near, Cookie: s.Depth})
 		}
 	}
 	return nil
@@ -133,38 +141,40 @@ func (p places) add(program string, addrs ...uint64) error {
 // place works out where the probes go. A function that only jumps to another
 // one is left to that one's probes.
 func place(m *executable.Image, f functions, found map[string]executable.Function) ([]uprobe.Point, error) {
-	p := places{m: m, offsets: map[string][]uint64{}}
+	p := places{m: m, points: map[string]*uprobe.Point{}}
 	for name, fn := range found {
 		program, ok := f.withReturn[name]
 		if !ok {
-			if err := p.add(f.entryOnly[name], fn.Addr); err != nil {
+			if err := p.add(f.entryOnly[name], executable.PlainSpot(fn.Addr)); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		rets, err := m.Returns(fn)
+		entry, rets, err := m.Spots(fn)
 		if errors.Is(err, executable.ErrNoReturn) {
 			continue
 		}
 		if err == nil {
-			err = errors.Join(p.add(f.atReturn, rets...), p.add(program, fn.Addr))
+			err = errors.Join(p.add(f.atReturn, rets...), p.add(program, entry))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	// Returns first: a call that has begun must be seen to end.
-	points := []uprobe.Point{{Program: f.atReturn, Offsets: p.offsets[f.atReturn]}}
-	for program, offs := range p.offsets {
-		if program != f.atReturn {
-			points = append(points, uprobe.Point{Program: program, Offsets: offs})
+	points := []uprobe.Point{{Program: f.atReturn}}
+	for program, pt := range p.points {
+		if program == f.atReturn {
+			points[0] = *pt
+		} else {
+			points = append(points, *pt)
 		}
 	}
 	return points, nil
 }
 
 const (
-	boringMark = "BORINGSSL_self_test"
+	boringMark = "SSL_CTX_set_custom_verify" // no other has it
 	libuvMark  = "uv_run"
 )
 

@@ -29,7 +29,7 @@ type process struct {
 	files map[*file]string // those that matter, and the path each is mapped by
 	// others are kinds of TLS that leave no function to probe, with the file.
 	others map[Kind]string
-	denied string
+	denied string // why nothing is taken of it, "" when it is
 	// described is what Processes tells; made at each look, then only read.
 	described []Process
 	// bio are the probes of this process only, where OpenSSL works on memory.
@@ -50,9 +50,9 @@ func commOf(proc string, pid int) string {
 	return strings.TrimSpace(string(b))
 }
 
-// denied are programs that watch their own code in memory: a probe in it would
+// untouchable are programs that watch their own code in memory: a probe in it would
 // look to them like an attack. By the base name of the program.
-func denied(exe string) string {
+func untouchable(exe string) string {
 	const watches = "not probed: this program checks its own code in memory"
 	switch filepath.Base(exe) {
 	case "falcon-sensor", "falcon-sensor-bpf", "falcond", // CrowdStrike
@@ -76,6 +76,15 @@ func opaque(path string) (Kind, string) {
 	}
 	return None, ""
 }
+
+// life is a process that began a program; path is the program as it sees it.
+type life struct {
+	pid  int
+	path string
+}
+
+// leftOut is why nothing is taken of a process that was not chosen.
+const leftOut = "left out by process_allow or process_deny"
 
 // describe tells of the process for a person.
 func (p *process) describe(pid int) []Process {

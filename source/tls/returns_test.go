@@ -33,12 +33,16 @@ func TestReturnsAgainstObjdump(t *testing.T) {
 		}
 		all := disassembledReturns(t, paths[0])
 		for name, fn := range found {
-			rets, err := m.Returns(fn)
+			_, spots, err := m.Spots(fn)
 			if _, wanted := f.withReturn[name]; !wanted || errors.Is(err, executable.ErrNoReturn) {
 				continue
 			}
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
+			}
+			var rets []uint64
+			for _, s := range spots {
+				rets = append(rets, s.Addr)
 			}
 			for _, r := range rets {
 				if _, ok := slices.BinarySearch(all, r); !ok {
@@ -91,9 +95,9 @@ func FuzzInspect(f *testing.F) {
 		}
 		p := inspect(path, true)
 		for _, pt := range p.points {
-			for _, off := range pt.Offsets {
-				if off >= uint64(len(b)) {
-					t.Errorf("%s at %#x of %d bytes", pt.Program, off, len(b))
+			for _, s := range pt.Near {
+				if s.Offset >= uint64(len(b)) {
+					t.Errorf("%s at %+v of %d bytes", pt.Program, s, len(b))
 				}
 			}
 		}

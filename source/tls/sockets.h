@@ -40,13 +40,15 @@ static __always_inline void tie_by_print(struct print *p, struct sock *sk)
 	bpf_map_delete_elem(&prints, p);
 	o = object_find(p->tgid, addr);
 	if (o && !o->closed && !tie_stands(o))
-		tie(o, p->tgid, addr, sk);
+		tie(o, p->tgid, addr, sk, bpf_ktime_get_ns());
 }
 
 /*
  * A TCP socket has sent or received. Inside a call, a TLS record on it is the
  * object's own; a callback that talks to somebody else in clear (OCSP) is not
- * mistaken. The first tie stands until the socket or the object has gone.
+ * mistaken. The first tie stands until the socket or the object has gone, or
+ * the object sends on another one: wrk and others use it again for the next
+ * connection while the last one is still closing.
  */
 static __always_inline int on_socket(struct sock *sk, int ret, bool sends, const u32 how)
 {
@@ -56,14 +58,14 @@ static __always_inline int on_socket(struct sock *sk, int ret, bool sends, const
 	struct object *o = NULL;
 	struct call *c;
 
-	if (!flags || ret <= 0 || !sock_is_tcp(sk, how))
+	if (!flags || *flags & PROC_DENIED || ret <= 0 || !sock_is_tcp(sk, how))
 		return 0;
 	c = call_current(*flags, id);
 	if (c) {
 		c->io = 1;
 		o = object_get(p.tgid, c->obj);
 		if (o && o->sk == (u64)sk && !o->announced)
-			tie_announce(o, p.tgid, c->obj, sk);
+			tie_announce(o, p.tgid, c->obj, sk, bpf_ktime_get_ns());
 		if (!o || (o->sk == (u64)sk && tie_stands(o)))
 			return 0;
 	}
@@ -73,10 +75,10 @@ static __always_inline int on_socket(struct sock *sk, int ret, bool sends, const
 		return 0;
 	if (!o) {
 		tie_by_print(&p, sk);
-	} else if (!tie_stands(o)) {
+	} else if (!tie_stands(o) || (sends && o->sk != (u64)sk)) {
 		if (o->sk || head_is_handshake(p.head))
 			o->begun = head_is_handshake(p.head);
-		tie(o, p.tgid, c->obj, sk);
+		tie(o, p.tgid, c->obj, sk, call_sends(c) ? c->time : bpf_ktime_get_ns());
 	}
 	return 0;
 }

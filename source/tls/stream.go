@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"weft/l7"
 	"weft/ledger"
@@ -68,6 +69,12 @@ type object struct {
 	waiting  []event
 	bytes    int
 	gone     bool // its socket was missing at the last sweep
+	// behind are events that came after a write that was not told of, which began
+	// at write; they leave at the round after it, or given up at until. told is
+	// when the last write began that was told of.
+	behind      []event
+	write, told uint64
+	until       int64
 }
 
 // stream turns events into chunks of connections.
@@ -77,6 +84,8 @@ type stream struct {
 	objects map[objectID]*object
 	carried map[l7.ConnID]objectID
 	waiting int
+	// late are the objects with events behind a write.
+	late map[objectID]*object
 	// untied is told of objects that ended before their socket was known.
 	untied func(pid int)
 }
@@ -84,7 +93,7 @@ type stream struct {
 func newStream(out Output, led *ledger.Ledger, untied func(pid int)) *stream {
 	return &stream{
 		out: out, led: led.Stage("tls.chunks"), untied: untied,
-		objects: map[objectID]*object{}, carried: map[l7.ConnID]objectID{},
+		objects: map[objectID]*object{}, late: map[objectID]*object{}, carried: map[l7.ConnID]objectID{},
 	}
 }
 
@@ -95,7 +104,10 @@ func (s *stream) handle(e event) {
 	case eventTie:
 		s.tie(id, e)
 	case eventData:
-		s.data(id, e)
+		s.led.In(1)
+		if e.Closed != 0 && s.objects[id] == nil || !s.holds(id, s.object(id), e) {
+			s.data(id, e)
+		}
 	case eventFree:
 		s.end(id, int64(e.Time))
 	case eventExit:
@@ -139,7 +151,6 @@ func (s *stream) object(id objectID) *object {
 }
 
 func (s *stream) data(id objectID, e event) {
-	s.led.In(1)
 	if s.objects[id] == nil && e.Closed != 0 {
 		s.led.Drop("after_close", 1)
 		return
@@ -157,6 +168,54 @@ func (s *stream) data(id objectID, e event) {
 	o.bytes += len(e.data)
 	s.waiting += len(e.data)
 	o.waiting = append(o.waiting, e)
+}
+
+// What is read while a write goes on may be the answer to it, and a process may
+// be long in returning from a write: the event of what was read waits for it.
+const (
+	maxBehind  = 256
+	behindWait = int64(time.Second)
+)
+
+// holds keeps an event back that came after a write not told of, and those that
+// follow it.
+func (s *stream) holds(id objectID, o *object, e event) bool {
+	written := e.Sent != 0 && (len(o.behind) == 0 || e.Time == o.write)
+	if written {
+		o.told = max(o.told, e.Time)
+	}
+	if written || len(o.behind) == 0 && e.Behind <= o.told {
+		return false
+	}
+	if len(o.behind) == 0 {
+		o.write, o.until = e.Behind, int64(e.Time)+behindWait
+	}
+	o.behind = append(o.behind, e)
+	s.late[id] = o
+	if len(o.behind) >= maxBehind {
+		s.release(id, o)
+	}
+	return true
+}
+
+// release lets go what was behind a write.
+func (s *stream) release(id objectID, o *object) {
+	held := o.behind
+	o.behind = nil
+	delete(s.late, id)
+	for _, e := range held {
+		s.data(id, e)
+	}
+}
+
+// settle begins a round of events that are older than now: those behind a write
+// that was told of in the last one leave.
+func (s *stream) settle(now int64) {
+	for id, o := range s.late {
+		if o.told >= o.write || now > o.until {
+			s.release(id, o)
+		}
+	}
 }
 
 func (s *stream) emit(o *object, e event) {
@@ -188,6 +247,9 @@ func (s *stream) end(id objectID, at int64) {
 	o := s.objects[id]
 	if o == nil {
 		return
+	}
+	if len(o.behind) > 0 {
+		s.release(id, o)
 	}
 	delete(s.objects, id)
 	s.waiting -= o.bytes

@@ -131,3 +131,38 @@ func FuzzEvent(f *testing.F) {
 		s.endAll(0)
 	})
 }
+
+// A write that returns late, after the answer to it was read, still comes first;
+// one that fails is not waited for long.
+func TestAnswerBehindWrite(t *testing.T) {
+	k, s := newTaken()
+	var order string
+	s.out.Chunk = func(c *l7.Chunk) { order += string(c.Data) + " " }
+	event := func(sent uint8, at, behind uint64, text string) event {
+		e := data(5, sent, 0, text)
+		e.Time, e.Behind = at, behind
+		return e
+	}
+	s.handle(tieTo(5, 77, 0))
+	s.handle(event(0, 20, 10, "answer"))
+	s.handle(event(0, 21, 10, "rest"))
+	s.settle(30)
+	s.handle(event(1, 10, 0, "request"))
+	s.handle(event(1, 10, 0, "body"))
+	if order != "request body " {
+		t.Errorf("before the round is over: %s", order)
+	}
+	s.settle(40)
+	s.handle(event(0, 50, 45, "hello")) // of a write that fails
+	s.settle(60)
+	s.handle(event(0, 61, 0, "again"))
+	s.settle(51 + behindWait)
+	if order != "request body answer rest hello again " || len(s.late) > 0 {
+		t.Errorf("got %s", order)
+	}
+	s.handle(event(0, 70, 65, "last"))
+	s.endAll(80)
+	if order != "request body answer rest hello again last " || len(k.closed) != 1 {
+		t.Errorf("got %s, closed %v", order, k.closed)
+	}
+}

@@ -148,25 +148,11 @@ int BPF_KPROBE(sock_received_kprobe, struct sock *sk, int copied)
 
 /* ---- Processes ----------------------------------------------------------- */
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_exec, struct task_struct *task)
-{
-	struct tls_life *l = bpf_ringbuf_reserve(&lives, sizeof(*l), 0);
-	u32 tgid = task->tgid;
-
-	if (bpf_map_delete_elem(&procs, &tgid) == 0)
-		event_notice(EV_EXIT, tgid, 0); /* what the old program had */
-	if (!l) {
-		count(STAT_LIVES_FULL, 1);
-		return 0;
-	}
-	l->tgid = tgid;
-	l->pad = 0;
-	bpf_ringbuf_submit(l, 0);
-	return 0;
-}
-
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct linux_binprm {
+	const char *interp; /* of a script, its interpreter */
+};
 
 typedef struct {
 	int counter;
@@ -181,6 +167,25 @@ struct task_struct___exit {
 };
 
 #pragma clang attribute pop
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct tls_life *l = bpf_ringbuf_reserve(&lives, sizeof(*l), 0);
+	u32 tgid = task->tgid;
+
+	if (bpf_map_delete_elem(&procs, &tgid) == 0)
+		event_notice(EV_EXIT, tgid, 0); /* what the old program had */
+	if (!l) {
+		count(STAT_LIVES_FULL, 1);
+		return 0;
+	}
+	l->tgid = tgid;
+	if (bpf_probe_read_kernel_str(l->path, sizeof(l->path), BPF_CORE_READ(bprm, interp)) < 0)
+		l->path[0] = 0;
+	bpf_ringbuf_submit(l, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)

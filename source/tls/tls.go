@@ -8,6 +8,7 @@ package tls
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"weft/l7"
 	"weft/ledger"
 	"weft/probe"
+	"weft/protocol"
 )
 
 const (
@@ -47,6 +49,9 @@ type Output struct {
 	Chunk func(*l7.Chunk)
 	// Close tells the end of a connection, at a time in monotonic ns.
 	Close func(l7.ConnID, int64)
+	// Wanted tells whether a process was chosen; of others nothing is taken. It
+	// may be called from another goroutine; nil: all are.
+	Wanted func(pid uint32, comm string) bool
 }
 
 // Source reads the plaintext of TLS. It is made by New, attached to the
@@ -62,6 +67,7 @@ type Source struct {
 	batch   []event
 	memory  chan int
 	gone    chan int
+	again   chan struct{}
 	closing sync.Once
 }
 
@@ -81,13 +87,13 @@ func newSource(cfg *config.Config, shared map[string]*ebpf.Map, out Output, led 
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{log: log, k: k, memory: make(chan int, 256), gone: make(chan int, 256)}
+	s := &Source{log: log, k: k, memory: make(chan int, 256), gone: make(chan int, 256), again: make(chan struct{}, 1)}
 	s.caps = []probe.Capability{k.climbFunctions(l.functions), k.climbSockets(l.sockets), k.climbProcesses()}
 	if err := errors.Join(s.caps[0].Err(), s.caps[1].Err()); err != nil {
 		k.close()
 		return nil, fmt.Errorf("httpflow-tls cannot start: %w", err)
 	}
-	s.found = newDiscovery(k, cfg, log)
+	s.found = newDiscovery(k, cfg, out.Wanted, log)
 	s.stream = newStream(out, led, s.found.untied)
 	s.reaper = newReaper(k)
 	s.meter = newMeter(led, s)
@@ -102,8 +108,23 @@ func (s *Source) Capabilities() []probe.Capability { return s.caps }
 // is read, or why not. Safe to call at any time.
 func (s *Source) Processes() []Process { return s.found.list() }
 
-// Reload takes a new configuration. None of it changes this source.
-func (s *Source) Reload(*config.Config) error { return nil }
+// Reload takes it over that other processes may be wanted now.
+func (s *Source) Reload(*config.Config) error {
+	select {
+	case s.again <- struct{}{}:
+	default: // it will look anyway
+	}
+	return nil
+}
+
+// Skip tells the kernel that a side's bytes before an offset are of no use. It
+// may be called from any goroutine.
+func (s *Source) Skip(id l7.ConnID, side protocol.Side, until uint64) {
+	key, value := bpfSkipKey{Sk: id.Sock, Server: uint64(side)}, bpfSkip{Born: id.Born, Until: until}
+	if err := s.k.base.Maps["tls_skips"].Put(key, value); err != nil {
+		s.log.Debug("a skip was not kept", "err", err)
+	}
+}
 
 // Close detaches everything; for a source that is not run.
 func (s *Source) Close() {
@@ -124,10 +145,10 @@ func (s *Source) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("read new processes: %w", err), events.Close())
 	}
-	born := make(chan int, 1024)
+	born := make(chan life, 1024)
 	var workers sync.WaitGroup
 	workers.Go(func() { readLives(ctx, lives, born) })
-	workers.Go(func() { s.found.run(ctx, born, s.memory, s.gone) })
+	workers.Go(func() { s.found.run(ctx, changes{born: born, memory: s.memory, gone: s.gone, again: s.again}) })
 	err = s.read(ctx, events)
 	err = errors.Join(err, lives.Close(), events.Close())
 	workers.Wait()
@@ -135,16 +156,15 @@ func (s *Source) Run(ctx context.Context) error {
 }
 
 // readLives passes on which processes began a program.
-func readLives(ctx context.Context, rd *ringbuf.Reader, born chan<- int) {
+func readLives(ctx context.Context, rd *ringbuf.Reader, born chan<- life) {
 	var rec ringbuf.Record
+	var e bpfTlsLife
 	for rd.ReadInto(&rec) == nil {
-		if len(rec.RawSample) < 4 {
+		if _, err := binary.Decode(rec.RawSample, binary.NativeEndian, &e); err != nil {
 			continue
 		}
-		pid := int(uint32(rec.RawSample[0]) | uint32(rec.RawSample[1])<<8 |
-			uint32(rec.RawSample[2])<<16 | uint32(rec.RawSample[3])<<24)
 		select {
-		case born <- pid:
+		case born <- life{int(e.Tgid), text(e.Path[:])}:
 		case <-ctx.Done():
 			return
 		}
@@ -229,6 +249,7 @@ func (s *Source) deliver(upTo int64) {
 		upTo = monotonic() // there is no room to wait
 	}
 	slices.SortStableFunc(s.batch, func(a, b event) int { return int(int64(a.Time) - int64(b.Time)) })
+	s.stream.settle(upTo)
 	n := 0
 	for n < len(s.batch) && int64(s.batch[n].Time) <= upTo {
 		s.stream.handle(s.batch[n])

@@ -69,7 +69,7 @@ func parse(args []string) (*bench, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := f.String("workloads", "", "comma-separated; all of them when empty: "+strings.Join(allNames(), ","))
 	f.StringVar(&b.command, "cmd", defaultCommand, "the collector, a shell command; it may use $BENCH_DIR")
-	f.StringVar(&b.fullCommand, "full-cmd", defaultFull, "the collector for http_*_l7, dns and h2")
+	f.StringVar(&b.fullCommand, "full-cmd", defaultFull, "the collector for http_*_l7, dns, h2 and https_ka")
 	f.StringVar(&b.idleCommand, "idle-cmd", defaultIdle, "the collector for idle50k")
 	f.StringVar(&b.auditCommand, "audit-cmd", defaultAudit, "the collector for exec and bash")
 	f.IntVar(&b.reps, "reps", 2, "repetitions of A B B A; 0 leaves the paired runs out")
@@ -131,6 +131,9 @@ func (b *bench) collectorFor(w workload) *collector {
 	}
 	if w.conntrack {
 		c.command += " --enabled ebpf-net,ebpf-conntrack"
+	}
+	if w.secret {
+		c.command += " --l7net-enabled httpflow,httpflow-tls"
 	}
 	return c
 }

@@ -33,6 +33,8 @@ type workload struct {
 	// conntrack adds ebpf-conntrack to that, nat sends the client's connections
 	// through a DNAT rule of its namespace.
 	conntrack, nat bool
+	// secret has it read what is inside TLS, too.
+	secret bool
 	// server and client are command lines in the lab.
 	server func(*lab) ([]string, error)
 	ready  bound
@@ -164,7 +166,7 @@ func (l *lab) runClient(ctx context.Context, argv []string) (string, float64, er
 
 func workloads() []workload {
 	return []workload{httpKeepAlive(), httpClose(), iperf(), churn(), udp(), udpShort(),
-		httpKeepAliveL7(), httpCloseL7(), dns(), h2(), httpCloseConntrack(), httpCloseNAT()}
+		httpKeepAliveL7(), httpCloseL7(), dns(), h2(), httpsKeepAlive(), httpCloseConntrack(), httpCloseNAT()}
 }
 
 // loadResult is the count that our own generator prints last.

@@ -16,10 +16,11 @@ import (
 )
 
 // Servers that answer GET and POST with 200, and paths with "none" with 404.
-// argv is the address and the port.
+// argv is the address and the port, and for HTTPS a file with the certificate
+// and its key.
 const (
 	pythonServer = `
-import sys
+import ssl, sys
 from http.server import ThreadingHTTPServer, BaseHTTPRequestHandler
 class H(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -32,29 +33,37 @@ class H(BaseHTTPRequestHandler):
         self.wfile.write(body)
     do_POST = do_GET
     def log_message(self, *a): pass
-ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), H).serve_forever()`
+s = ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), H)
+if len(sys.argv) > 3:
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.load_cert_chain(sys.argv[3])
+    s.socket = c.wrap_socket(s.socket, server_side=True)
+s.serve_forever()`
 	nodeServer = `
-require("http").createServer((q, r) => q.resume().on("end", () => {
+const [host, port, pem] = process.argv.slice(1), key = pem && require("fs").readFileSync(pem);
+require(pem ? "https" : "http").createServer({ key, cert: key }, (q, r) => q.resume().on("end", () => {
   r.statusCode = q.url.includes("none") ? 404 : 200;
   for (let i = 0; i < 3; i++) r.write("x".repeat(1000)); // chunked
   r.end();
-})).listen(+process.argv[2], process.argv[1]);`
+})).listen(+port, host);`
 )
 
 // Clients that GET prefix/0 to prefix/N-1, then prefix/none, and POST 30 kB to
 // prefix/post. argv is the URL with the prefix, and N.
 const (
 	curlClient = `for i in $(seq 0 $(($1 - 1))); do echo "url = $0/$i"; echo 'output = /dev/null'; done >list
-curl -s -K list && curl -s -o /dev/null $0/none &&
-head -c 30000 /dev/zero | tr '\0' g | curl -s -o /dev/null -H Expect: --data-binary @- $0/post`
+curl -sk -K list && curl -sk -o /dev/null $0/none &&
+head -c 30000 /dev/zero | tr '\0' g | curl -sk -o /dev/null -H Expect: --data-binary @- $0/post`
 	pythonClient = `
-import sys, http.client, urllib.request
+import sys, http.client, ssl, urllib.request
 from urllib.parse import urlsplit
 url, n = urlsplit(sys.argv[1]), int(sys.argv[2])
-kept = http.client.HTTPConnection(url.netloc)
+trust, kept = ssl._create_unverified_context(), http.client.HTTPConnection(url.netloc)
+if url.scheme == "https":
+    kept = http.client.HTTPSConnection(url.netloc, context=trust)
 for i in range(n):
     if i % 2:
-        urllib.request.urlopen(url.geturl() + "/%d" % i).read()
+        urllib.request.urlopen(url.geturl() + "/%d" % i, context=trust).read()
     else:
         kept.request("GET", url.path + "/%d" % i)
         kept.getresponse().read()
@@ -62,8 +71,8 @@ for method, path, body in ("GET", "/none", None), ("POST", "/post", b"g" * 30000
     kept.request(method, url.path + path, body=body)
     kept.getresponse().read()`
 	nodeClient = `
-const http = require("http"), [url, n] = process.argv.slice(1);
-const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+const [url, n] = process.argv.slice(1), http = require(url.split(":")[0]);
+const agent = new http.Agent({ keepAlive: true, maxSockets: 4, rejectUnauthorized: false });
 const ask = (method, path, body) => new Promise((ok, bad) => {
   const q = http.request(url + path, { method, agent }, r => r.resume().on("end", ok));
   q.on("error", bad);
@@ -130,6 +139,7 @@ func command(argv ...string) func(*testing.T, *netlab.Namespace, string) {
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, &out
 		ns.Start(t, cmd)
+		defer time.AfterFunc(time.Minute, func() { cmd.Process.Kill() }).Stop()
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("%s: %v\n%s", argv[0], err, out.String())
 		}

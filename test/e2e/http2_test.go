@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"weft/test/e2e/collector"
 	"weft/test/e2e/netlab"
 )
 
@@ -194,15 +195,27 @@ func TestGRPC(t *testing.T) {
 	p.Server.Start(t, exec.Command(program, "server", serverAddr))
 	awaitSocket(t, p.Server)
 	c := start(t, "--interval", "1s")
-	out := p.Client.Output(t, program, "client", serverAddr, strconv.Itoa(5*int(loadTime(t).Seconds())))
+	compareCalls(t, p, c, callGRPC(t, p, program))
+}
+
+// callGRPC makes calls of every kind, and returns how many by path and status.
+func callGRPC(t *testing.T, p netlab.Pair, program string, args ...string) map[string]int64 {
+	t.Helper()
+	rounds := strconv.Itoa(5 * int(loadTime(t).Seconds()))
+	out := p.Client.Output(t, program, append([]string{"client", serverAddr, rounds}, args...)...)
 	var calls map[string]int64
 	if err := json.Unmarshal([]byte(out), &calls); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	return calls
+}
+
+func compareCalls(t *testing.T, p netlab.Pair, c *collector.Collector, calls map[string]int64, pairs ...string) {
+	t.Helper()
 	settle(t, p)
 	losses := c.Losses(t)
-	e := measured("httpflow", p, c.Stop(t), "http_version", "2", "process_name", "grpc-load", "method", "POST",
-		"grpc_service", "weft.test.Echo")
+	e := measured("httpflow", p, c.Stop(t).Where(pairs...), "http_version", "2", "process_name", "grpc-load",
+		"method", "POST", "grpc_service", "weft.test.Echo")
 	equalCounts(t, "the client's calls", e.client.SumBy("count", "path", "grpc_status_code"), calls)
 	equalCounts(t, "the server's calls", e.server.SumBy("count", "path", "grpc_status_code"), calls)
 	// A call that was given up was never answered, all others were, with 200.

@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"weft/test/e2e/netlab"
 )
@@ -53,7 +55,7 @@ func startSecureSite(t *testing.T, ns *netlab.Namespace, versions string) string
 // and of HTTP, and each connection's hello is a tlsflow row.
 func TestTLS(t *testing.T) {
 	needs(t, "h2load", "nginx", "openssl")
-	requests := 2000 * int(loadTime(t).Seconds())
+	requests := 6000 * int(loadTime(t).Seconds())
 	for _, c := range []struct{ name, tls, version, http, alpn string }{
 		{"1.2, HTTP/1.1", "TLSv1.2", "1.2", "1.1", "http/1.1"},
 		{"1.3, HTTP/1.1", "TLSv1.3", "1.3", "1.1", "http/1.1"},
@@ -64,7 +66,7 @@ func TestTLS(t *testing.T) {
 			p := netlab.NewPair(t)
 			dir := startSecureSite(t, p.Server, c.tls)
 			w := start(t, "--interval", "1s", "--l7net-enabled", "httpflow,httpflow-tls")
-			args := []string{"-n", strconv.Itoa(requests), "-c", "10", "-m", "20", "-t", "1"}
+			args := []string{"-n", strconv.Itoa(requests), "-c", "10", "-m", "100", "-t", "1"}
 			if c.http == "1.1" {
 				args = append(args, "--h1", "-m", "1")
 			}
@@ -93,4 +95,64 @@ func TestTLS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wrk against nginx over TLS: what it is without, in TestWrkNginx.
+func TestWrkNginxTLS(t *testing.T) {
+	needs(t, "wrk", "nginx", "openssl")
+	for _, version := range []string{"TLSv1.2", "TLSv1.3"} {
+		for name, w := range map[string]wrkLoad{
+			"keep-alive": {connections: 32, depth: 1, requests: small, secure: true},
+			"pipelined":  {connections: 8, depth: 16, requests: small, secure: true},
+			"close":      {connections: 32, depth: 1, requests: closes, secure: true},
+		} {
+			t.Run(version+" "+name, func(t *testing.T) {
+				p := netlab.NewPair(t)
+				p.Client.Sysctl(t, "ipv4/ip_local_port_range", "1024 65000")
+				p.Client.Sysctl(t, "ipv4/tcp_tw_reuse", "1")
+				dir := startSecureSite(t, p.Server, version)
+				c := start(t, "--interval", "1s", "--l7net-enabled", "httpflow,httpflow-tls")
+				report := w.run(t, p.Client, loadTime(t))
+				settle(t, p)
+				losses := c.Losses(t)
+				e := measured("httpflow", p, c.Stop(t), "tls", "true")
+				w.compare(t, e, readLog(t, filepath.Join(dir, "access.log")), report)
+				if t.Failed() {
+					t.Logf("what it counted as lost: %v", losses)
+				}
+			})
+		}
+	}
+}
+
+// A hundred megabytes inside TLS are one request, in HTTP/1.1 and HTTP/2, and
+// little of them goes through the ring.
+func TestTLSDownload(t *testing.T) {
+	needs(t, "curl", "nginx", "openssl")
+	const size = 100 << 20
+	p := netlab.NewPair(t)
+	dir := startSecureSite(t, p.Server, "TLSv1.3")
+	if err := os.Truncate(filepath.Join(dir, "small"), size); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, "--interval", "1s", "--l7net-enabled", "httpflow,httpflow-tls")
+	for _, version := range []string{"--http1.1", "--http2"} {
+		before := c.Metrics(t, "tls_skipped_bytes")["weft_tls_skipped_bytes_total"]
+		got := p.Client.Output(t, "curl", "-sk", version, "-o", "/dev/null", "-w", "%{size_download}",
+			"https://"+serverAddr+"/small")
+		equal(t, "bytes that curl got", got, strconv.Itoa(size))
+		time.Sleep(2 * time.Second) // counters are read out once a second
+		skipped := c.Metrics(t, "tls_skipped_bytes")["weft_tls_skipped_bytes_total"] - before
+		t.Logf("%s: %.1f of %d MB at both ends were not copied", version, skipped/(1<<20), 2*size>>20)
+		if skipped < size {
+			t.Errorf("%s: only %.0f bytes were left out", version, skipped)
+		}
+	}
+	settle(t, p)
+	losses := c.Losses(t)
+	e := measured("httpflow", p, c.Stop(t), "tls", "true")
+	want := map[string]int64{"1.1 200 /small": 1, "2 200 /small": 1}
+	equalCounts(t, "curl's requests", e.client.SumBy("count", "http_version", "status_code", "path"), want)
+	equalCounts(t, "nginx's requests", e.server.SumBy("count", "http_version", "status_code", "path"), want)
+	t.Logf("what it counted as lost: %v", losses)
 }

@@ -130,6 +130,8 @@ type wrkLoad struct {
 	requests string
 	// pause is before each request, in ms.
 	pause int
+	// secure: over TLS.
+	secure bool
 	// hangUp ends in the middle; otherwise every request is answered before the
 	// end.
 	hangUp bool
@@ -171,8 +173,12 @@ func (w wrkLoad) run(t *testing.T, ns *netlab.Namespace, load time.Duration) wrk
 	if !w.hangUp {
 		load += 2500 * time.Millisecond
 	}
+	scheme := "http://"
+	if w.secure {
+		scheme = "https://"
+	}
 	out := ns.Output(t, "wrk", "-t1", fmt.Sprintf("-c%d", w.connections), fmt.Sprintf("-d%ds", int(load.Seconds())),
-		"--timeout", "10s", "-s", path, "http://"+serverAddr)
+		"--timeout", "10s", "-s", path, scheme+serverAddr)
 	var r wrkReport
 	if err := json.Unmarshal([]byte(out[strings.LastIndex(out, "\n{"):]), &r); err != nil {
 		t.Fatalf("wrk: %v\n%s", err, out)

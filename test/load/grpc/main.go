@@ -1,14 +1,17 @@
-// Command grpc is a gRPC client and its server, which count what they did, and
-// an HTTP/2 server that can be upgraded to. It has a module of its own so that
-// what it needs stays out of the collector's.
+// Command grpc is a gRPC client and its server, which count what they did, an
+// HTTP/2 server that can be upgraded to, and a client and server of HTTPS. It
+// has a module of its own so that what it needs stays out of the collector's.
 //
 //	grpc h2c 198.18.0.2:9000
-//	grpc server 198.18.0.2:9000
-//	grpc client 198.18.0.2:9000 N    N rounds of every kind of call, over each of two connections
+//	grpc server 198.18.0.2:9000 [PEM]     over TLS with a certificate and its key
+//	grpc client 198.18.0.2:9000 N [tls]   N rounds of every kind of call, over each of two connections
+//	grpc https 198.18.0.2:9000 PEM
+//	grpc get https://198.18.0.2:9000/PREFIX N
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +23,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -33,19 +37,27 @@ func main() {
 }
 
 func run(args []string) error {
-	switch {
-	case len(args) == 2 && args[0] == "h2c":
-		return serveH2C(args[1])
-	case len(args) == 2 && args[0] == "server":
-		return serve(args[1])
-	case len(args) == 3 && args[0] == "client":
-		rounds, err := strconv.Atoi(args[2])
-		if err != nil {
-			return fmt.Errorf("reading the number of rounds: %w", err)
-		}
-		return call(args[1], rounds)
+	const usage = "usage: grpc h2c ADDR | server ADDR [PEM] | client ADDR ROUNDS [tls] | https ADDR PEM | get URL N"
+	if len(args) < 2 {
+		return errors.New(usage)
 	}
-	return errors.New("usage: grpc h2c ADDR | grpc server ADDR | grpc client ADDR ROUNDS")
+	arg := append(args[2:], "", "")
+	switch args[0] {
+	case "h2c":
+		return serveH2C(args[1])
+	case "server":
+		return serve(args[1], arg[0])
+	case "https":
+		return serveHTTPS(args[1], arg[0])
+	}
+	n, err := strconv.Atoi(arg[0])
+	if err != nil {
+		return fmt.Errorf("%s: %w", usage, err)
+	}
+	if args[0] == "get" {
+		return get(args[1], n)
+	}
+	return call(args[1], n, arg[1] == "tls")
 }
 
 const service = "weft.test.Echo"
@@ -53,12 +65,20 @@ const service = "weft.test.Echo"
 // echo is the service; gRPC wants a type for it.
 type echo interface{}
 
-func serve(addr string) error {
+func serve(addr, pem string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	s := grpc.NewServer()
+	var options []grpc.ServerOption
+	if pem != "" {
+		secret, err := credentials.NewServerTLSFromFile(pem, pem)
+		if err != nil {
+			return fmt.Errorf("reading the certificate: %w", err)
+		}
+		options = append(options, grpc.Creds(secret))
+	}
+	s := grpc.NewServer(options...)
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: service, HandlerType: (*echo)(nil),
 		Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: unary}, {MethodName: "Slow", Handler: slow}},
@@ -142,10 +162,14 @@ type caller struct {
 }
 
 // call prints the counts of all calls as one line of JSON.
-func call(addr string, rounds int) error {
+func call(addr string, rounds int, secret bool) error {
 	counts := map[string]int{}
+	trust := insecure.NewCredentials()
+	if secret {
+		trust = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own certificate
+	}
 	for range 2 {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(trust))
 		if err != nil {
 			return fmt.Errorf("making a client: %w", err)
 		}
