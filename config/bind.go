@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"weft/config/value"
 )
 
 // binding ties a key to a field of Config: which TOML types it takes, what it
@@ -106,7 +108,7 @@ func choice(at func(*Config) *string, allowed ...string) binding {
 		if i := indexFold(allowed, s); i >= 0 {
 			return allowed[i], ""
 		}
-		return "", "is not known" + suggest(s, allowed)
+		return "", "is not known" + value.Suggest(s, allowed)
 	})
 }
 
@@ -135,22 +137,7 @@ func boolean(at func(*Config) *bool) binding {
 func integer(at func(*Config) *int, lo, hi int64) binding {
 	b := binding{typ: "integer", kinds: []unstable.Kind{unstable.Integer}}
 	b.allowed = "an integer from " + strconv.FormatInt(lo, 10) + " to " + strconv.FormatInt(hi, 10)
-	return scalar(b, at, func(s string) (int, string) { return parseInteger(s, lo, hi) })
-}
-
-func parseInteger(s string, lo, hi int64) (int, string) {
-	s = strings.ReplaceAll(s, "_", "")
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		n, err = strconv.ParseInt(s, 0, 64) // TOML's 0x, 0o, 0b
-	}
-	if err != nil {
-		return 0, "is not an integer"
-	}
-	if n < lo || n > hi {
-		return 0, "is out of range"
-	}
-	return int(n), ""
+	return scalar(b, at, func(s string) (int, string) { return value.Integer(s, lo, hi) })
 }
 
 // number takes a float from lo to hi, also written as a string.
@@ -160,7 +147,7 @@ func number(at func(*Config) *float64, lo, hi float64, allowed string) binding {
 		if s == "" {
 			return 0, ""
 		}
-		return parseNumber(s, lo, hi)
+		return value.Number(s, lo, hi)
 	})
 }
 
@@ -171,23 +158,12 @@ func numberText(at func(*Config) *string, lo, hi float64, whole bool, allowed st
 		if s == "" {
 			return "", ""
 		}
-		n, wrong := parseNumber(s, lo, hi)
+		n, wrong := value.Number(s, lo, hi)
 		if wrong == "" && whole && n != math.Trunc(n) {
 			wrong = "is not a whole number"
 		}
 		return s, wrong
 	})
-}
-
-func parseNumber(s string, lo, hi float64) (float64, string) {
-	n, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(n) {
-		return 0, "is not a number"
-	}
-	if n < lo || n > hi {
-		return 0, "is out of range"
-	}
-	return n, ""
 }
 
 // duration takes a Go duration that is not shorter than lo.
@@ -253,7 +229,8 @@ func stringItem(it raw, allowed []string) (item, wrong string) {
 	if i := indexFold(allowed, item); i >= 0 {
 		return allowed[i], ""
 	}
-	return "", strconv.Quote(item) + " is not known" + suggest(item, allowed) + "; allowed: " + strings.Join(allowed, ", ")
+	return "", strconv.Quote(item) + " is not known" + value.Suggest(item, allowed) +
+		"; allowed: " + strings.Join(allowed, ", ")
 }
 
 // splitList cuts text at commas; empty items vanish.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"weft/config/value"
 )
 
 // powerOfTwo takes a power of two from lo to hi.
@@ -15,7 +17,7 @@ func powerOfTwo(at func(*Config) *int, lo, hi int64) binding {
 	b := binding{typ: "integer", kinds: []unstable.Kind{unstable.Integer}}
 	b.allowed = "a power of two from " + strconv.FormatInt(lo, 10) + " to " + strconv.FormatInt(hi, 10)
 	return scalar(b, at, func(s string) (int, string) {
-		n, wrong := parseInteger(s, lo, hi)
+		n, wrong := value.Integer(s, lo, hi)
 		if wrong == "" && n&(n-1) != 0 {
 			wrong = "is not a power of two"
 		}
@@ -52,7 +54,7 @@ func ports(at func(*Config) *[]int, most int) binding {
 		}
 		var list []int
 		for _, it := range v.items {
-			n, wrong := parseInteger(strings.TrimSpace(it.text), 1, 65535)
+			n, wrong := value.Integer(strings.TrimSpace(it.text), 1, 65535)
 			if wrong == "" && slices.Contains(list, n) {
 				wrong = "is given twice"
 			}
@@ -112,7 +114,7 @@ func parseRule(s string) (rule, wrong string) {
 	case !ok:
 		wrong = "is not a rule"
 	case !slices.Contains(ruleKinds(), kind):
-		wrong = "is a rule of an unknown kind" + suggest(kind, ruleKinds())
+		wrong = "is a rule of an unknown kind" + value.Suggest(kind, ruleKinds())
 	default:
 		wrong, allowed = wrongPattern(kind, pattern)
 	}

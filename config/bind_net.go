@@ -1,17 +1,14 @@
 package config
 
 import (
-	"math"
 	"net"
-	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
-)
 
-var sizeForm = regexp.MustCompile(`^(?i)([0-9]*\.?[0-9]+|[0-9]+\.)([KMG])(B|iB)?$`)
+	"weft/config/value"
+)
 
 // size takes a number with a unit: K, M, G and KB, MB, GB are powers of 1000,
 // KiB, MiB, GiB of 1024, in any case. A rate may end in /s. "" is 0, off.
@@ -29,28 +26,8 @@ func size(at func(*Config) *int64, rate bool) binding {
 		if rate && len(s) > 2 && strings.EqualFold(s[len(s)-2:], "/s") {
 			s = s[:len(s)-2]
 		}
-		return parseSize(s)
+		return value.Size(s)
 	})
-}
-
-func parseSize(s string) (int64, string) {
-	m := sizeForm.FindStringSubmatch(s)
-	if m == nil {
-		return 0, "is not a size"
-	}
-	n, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		return 0, "is not a size"
-	}
-	base := 1000.0
-	if strings.EqualFold(m[3], "iB") {
-		base = 1024
-	}
-	n *= math.Pow(base, float64(strings.Index("KMG", strings.ToUpper(m[2]))+1))
-	if n < 1 || n >= math.MaxInt64 {
-		return 0, "is out of range"
-	}
-	return int64(n), ""
 }
 
 // serverURL takes the address of a DataKit-like server: host:port or a URL, to
@@ -65,7 +42,7 @@ func serverURL(at func(*Config) *string, empty string) binding {
 		if !strings.Contains(s, "://") {
 			s = "http://" + s
 		}
-		return parseURL(s)
+		return value.URL(s)
 	})
 }
 
@@ -76,33 +53,8 @@ func fullURL(at func(*Config) *string) binding {
 		if s == "" {
 			return "", ""
 		}
-		return parseURL(s)
+		return value.URL(s)
 	})
-}
-
-func parseURL(s string) (string, string) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "", "is not an address"
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return "", "does not begin with http:// or https://"
-	}
-	if u.Hostname() == "" {
-		return "", "has no host"
-	}
-	if u.RawQuery != "" || u.Fragment != "" {
-		return "", "has a query or fragment"
-	}
-	if u.Port() != "" && !validPort(u.Port()) {
-		return "", "has a bad port"
-	}
-	return strings.TrimRight(s, "/"), ""
-}
-
-func validPort(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0
 }
 
 // listenAddress takes host:port; "" and "off" turn the server off.
@@ -118,7 +70,7 @@ func listenAddress(at func(*Config) *string) binding {
 			return "", "is not an address"
 		}
 		// Port 0 lets the kernel choose, which tests need.
-		if port != "0" && !validPort(port) {
+		if port != "0" && !value.Port(port) {
 			return "", "has a bad port"
 		}
 		return s, ""
@@ -129,7 +81,7 @@ func listenAddress(at func(*Config) *string) binding {
 func portText(at func(*Config) *string) binding {
 	b := binding{typ: "string", kinds: numberKinds(), allowed: `a port from 1 to 65535, such as "6061"`}
 	return scalar(b, at, func(s string) (string, string) {
-		if s != "" && !validPort(s) {
+		if s != "" && !value.Port(s) {
 			return "", "is not a port"
 		}
 		return s, ""

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"weft/config/value"
 )
 
 func TestSizes(t *testing.T) {
@@ -17,7 +19,7 @@ func TestSizes(t *testing.T) {
 		{"99999999999G", 0}, {"4GiB/s", 0}, {"4Gi", 0}, {"infG", 0}, {"nanK", 0},
 	}
 	for _, tt := range tests {
-		got, wrong := parseSize(tt.text)
+		got, wrong := value.Size(tt.text)
 		if got != tt.want || (wrong == "") != (tt.want != 0) {
 			t.Errorf("%s: %d %q, want %d", tt.text, got, wrong, tt.want)
 		}
@@ -113,7 +115,7 @@ func TestSuggest(t *testing.T) {
 		"completely_else": "", "": "",
 	}
 	for text, want := range tests {
-		if got := suggest(text, known); text != "" && got != want {
+		if got := value.Suggest(text, known); text != "" && got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"weft/config/value"
 )
 
 // setting is one value for one key, from one place.
@@ -93,12 +95,14 @@ func (r *fileReader) header(s section) (b block, prefix []string, ok bool) {
 	}
 	name := strings.Join(s.path, ".")
 	if s.path[0] != "inputs" || len(s.path) < 2 {
-		r.problem(s.line, name, "unknown table"+suggest(name, tableNames())+"; allowed: "+strings.Join(tableNames(), ", "))
+		r.problem(s.line, name, "unknown table"+value.Suggest(name, tableNames())+
+			"; allowed: "+strings.Join(tableNames(), ", "))
 		return "", nil, false
 	}
 	b = block(s.path[1])
 	if b != blockEBPF && b != blockLinker {
-		r.problem(s.line, name, "unknown block"+suggest(name, tableNames())+"; allowed: "+strings.Join(tableNames(), ", "))
+		r.problem(s.line, name, "unknown block"+value.Suggest(name, tableNames())+
+			"; allowed: "+strings.Join(tableNames(), ", "))
 		return "", nil, false
 	}
 	prefix = s.path[2:]
@@ -279,7 +283,7 @@ func (r *fileReader) unknown(b block, path []string, line int) {
 
 // hint is a suggestion, or what is allowed when nothing is near.
 func hint(name string, known []string, allowed string) string {
-	if s := suggest(name, known); s != "" {
+	if s := value.Suggest(name, known); s != "" {
 		return s
 	}
 	return "; allowed: " + allowed

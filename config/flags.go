@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"weft/config/value"
 )
 
 // Flags holds what the command line gave. Values are checked by Load, so that
@@ -53,7 +55,7 @@ func NormalFlag(name string) string { return strings.ReplaceAll(name, "_", "-") 
 // SuggestFlag returns ` (did you mean "--x"?)` for a flag that does not exist,
 // or "" when none is near.
 func SuggestFlag(name string) string {
-	return suggest("--"+NormalFlag(name), flagsOf(newSchema()))
+	return value.Suggest("--"+NormalFlag(name), flagsOf(newSchema()))
 }
 
 // flagsOf returns all flags as they are typed.

@@ -103,7 +103,8 @@ func (b *bench) checkDatagram(local, remote netip.AddrPort, egress bool, message
 	for _, d := range b.dns {
 		at := netip.AddrPortFrom(d.Flow.Src, uint16(d.Flow.SrcPort))
 		to := netip.AddrPortFrom(d.Flow.Dst, uint16(d.Flow.DstPort))
-		if at == local && to == remote && d.Egress == egress {
+		// A port may have come twice; each datagram on it had another size.
+		if at == local && to == remote && d.Egress == egress && d.Len == len(message)+more {
 			found = append(found, d)
 		}
 	}

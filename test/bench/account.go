@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"weft/test/bench/usage"
 )
 
 // accountResult is what one run cost the collector, by the kernel's own
@@ -92,7 +94,7 @@ func (b *bench) idleRate(ctx context.Context, c *collector) (float64, error) {
 
 // watched runs the load with the programs under watch and fills in the costs.
 func (b *bench) watched(ctx context.Context, w workload, c *collector, p *programs, r *accountResult) (sample, error) {
-	r.RestMB, _ = memoryOf(c.pids())
+	r.RestMB, _ = usage.Memory(c.pids())
 	before, err := p.snapshot()
 	if err != nil {
 		return sample{}, err
@@ -102,7 +104,7 @@ func (b *bench) watched(ctx context.Context, w workload, c *collector, p *progra
 	if err != nil {
 		return s, err
 	}
-	r.LoadMB, r.PeakMB = memoryOf(c.pids())
+	r.LoadMB, r.PeakMB = usage.Memory(c.pids())
 	after, err := p.snapshot()
 	if err != nil {
 		return s, err

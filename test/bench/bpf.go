@@ -12,6 +12,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"weft/test/bench/usage"
 )
 
 // programs are the BPF programs of a collector, held open while their run
@@ -32,7 +34,7 @@ type runs struct {
 
 // openPrograms finds the programs and maps of a process tree.
 func openPrograms(pids []int) (*programs, error) {
-	ids, maps := bpfIDs(pids)
+	ids, maps := usage.BPF(pids)
 	p := &programs{}
 	for id := range ids {
 		prog, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"weft/test/bench/usage"
 )
 
 // collector is what is measured: any command, in general `weft run`.
@@ -60,14 +62,14 @@ func (c *collector) stop() error {
 	return errors.Join(early, err)
 }
 
-func (c *collector) pids() []int { return tree(c.process.cmd.Process.Pid) }
+func (c *collector) pids() []int { return usage.Tree(c.process.cmd.Process.Pid) }
 
 // cpu is 0 without a collector.
 func (c *collector) cpu() float64 {
 	if c == nil || c.process == nil {
 		return 0
 	}
-	return cpuOf(c.pids())
+	return usage.CPU(c.pids())
 }
 
 // firstRecord starts the collector under a trickle of connections and returns

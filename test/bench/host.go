@@ -4,11 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"weft/test/bench/usage"
 )
 
 // hostInfo is what figures are worth nothing without.
@@ -25,7 +26,7 @@ type hostInfo struct {
 
 func host() hostInfo {
 	h := hostInfo{Date: time.Now().UTC().Format("2006-01-02 15:04 UTC"), CPUs: runtime.NumCPU(),
-		Machine: "unknown CPU", LoadBefore: loadAverage(), Version: "unknown"}
+		Machine: "unknown CPU", LoadBefore: usage.LoadAverage(), Version: "unknown"}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		h.Kernel = unix.ByteSliceToString(u.Release[:])
@@ -36,19 +37,9 @@ func host() hostInfo {
 		h.Machine = strings.Trim(line, " \t:")
 	}
 	memory, _ := os.ReadFile("/proc/meminfo")
-	h.MemoryGiB = statusMB(string(memory), "MemTotal:") / 1024
+	h.MemoryGiB = usage.StatusMB(string(memory), "MemTotal:") / 1024
 	if out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output(); err == nil {
 		h.Version = strings.TrimSpace(string(out))
 	}
 	return h
-}
-
-// loadAverage is of the last minute: figures above one say little about rates.
-func loadAverage() string {
-	text, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(text), " ")
-	if _, err := strconv.ParseFloat(first, 64); err != nil {
-		return "unknown"
-	}
-	return first
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"weft/test/bench/usage"
 )
 
 const (
@@ -66,7 +68,7 @@ func (b *bench) idleRun(ctx context.Context, before bool) (r idleResult, err err
 	if r.MsPerSecond, r.BPFMsPerSecond, err = b.idleWindowCost(ctx, c); err != nil {
 		return r, err
 	}
-	r.RSSMB, _ = memoryOf(c.pids())
+	r.RSSMB, _ = usage.Memory(c.pids())
 	if r.MapMB, err = mapMemory(c); err != nil {
 		return r, err
 	}
@@ -79,7 +81,7 @@ func (b *bench) idleEmpty(ctx context.Context, c *collector, r *idleResult) (err
 	}
 	r.SettleSeconds = c.cpu()
 	r.EmptyMsPerSecond, _, err = b.idleWindowCost(ctx, c)
-	r.EmptyMB, _ = memoryOf(c.pids())
+	r.EmptyMB, _ = usage.Memory(c.pids())
 	return err
 }
 

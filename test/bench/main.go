@@ -26,6 +26,8 @@ import (
 	"time"
 
 	"weft/test/bench/commands"
+
+	"weft/test/bench/usage"
 )
 
 // The collector runs without httpflow, or as it is by default. It keeps client ports below those that
@@ -170,7 +172,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := b.fill(ctx, r); err != nil {
 		return err
 	}
-	r.Host.LoadAfter = loadAverage()
+	r.Host.LoadAfter = usage.LoadAverage()
 	fmt.Println(r.markdown())
 	if err := b.keep(r); err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"weft/test/load/traffic"
+
+	"weft/test/bench/usage"
 )
 
 // amount bounds one run of a client: by time, or by number where the client
@@ -123,7 +125,7 @@ func (w workload) measure(ctx context.Context, l *lab, a amount, server *process
 		return sample{}, nil, errors.Join(err, server.alive())
 	}
 	f := &finished{lab: l, amount: a}
-	softirq := softirqThreads()
+	softirq := usage.SoftirqThreads()
 	clientBefore, err := l.client.kernelCounts()
 	if err != nil {
 		return sample{}, nil, err
@@ -132,7 +134,7 @@ func (w workload) measure(ctx context.Context, l *lab, a amount, server *process
 	if err != nil {
 		return sample{}, nil, err
 	}
-	s := sample{server: -cpuOf(tree(server.cmd.Process.Pid)), softirq: -cpuOf(softirq)}
+	s := sample{server: -usage.CPU(usage.Tree(server.cmd.Process.Pid)), softirq: -usage.CPU(softirq)}
 	f.clientOut, s.client, err = l.runClient(ctx, w.client(l, a))
 	if err != nil {
 		return s, f, errors.Join(err, server.alive())
@@ -140,8 +142,8 @@ func (w workload) measure(ctx context.Context, l *lab, a amount, server *process
 	if err := pause(ctx, settleLoad); err != nil {
 		return s, f, err
 	}
-	s.server += cpuOf(tree(server.cmd.Process.Pid))
-	s.softirq += cpuOf(softirq)
+	s.server += usage.CPU(usage.Tree(server.cmd.Process.Pid))
+	s.softirq += usage.CPU(softirq)
 	clientAfter, cerr := l.client.kernelCounts()
 	serverAfter, serr := l.server.kernelCounts()
 	f.clientCounts, f.serverCounts = clientAfter.since(clientBefore), serverAfter.since(serverBefore)

@@ -1,10 +1,10 @@
-package config
+package value
 
 import "strings"
 
-// suggest returns ` (did you mean "x"?)` for the known name nearest to s, or ""
+// Suggest returns ` (did you mean "x"?)` for the known name nearest to s, or ""
 // when none is near enough to be a slip of the finger.
-func suggest(s string, known []string) string {
+func Suggest(s string, known []string) string {
 	best, dist := "", max(2, len(s)/4)+1
 	for _, k := range known {
 		if d := distance(strings.ToLower(s), strings.ToLower(k)); d < dist {
