@@ -45,7 +45,7 @@ build: ## build bin/weft, one static binary (needs Go only)
 .PHONY: test
 test: test-deps ## run all tests; as root the kernel tests too
 	$(GO) build ./...
-	$(GO) test -json -p 1 $(TESTFLAGS) ./... | $(GO) run ./test/skips -allow test/skips/allow.txt
+	$(GO) test -json -p 1 -timeout 25m $(TESTFLAGS) ./... | $(GO) run ./test/skips -allow test/skips/allow.txt
 
 .PHONY: lint
 lint: bin/golangci-lint ## lint Go, check the format of Go and C
@@ -94,6 +94,7 @@ format: bin/golangci-lint ## format Go and C
 .PHONY: test-deps
 test-deps: ## install what the tests run against (Debian, root)
 	@tools/apt-need.sh $(TEST_PACKAGES)
+	@command -v npm >/dev/null || tools/apt-need.sh npm # some nodejs packages bring it and refuse Debian's
 
 .PHONY: vm-deps
 vm-deps: ## install QEMU for vm-test (Debian, root)

@@ -140,10 +140,10 @@ func (l *limits) boundGo(mem int64, used limit.Memory) {
 	}
 }
 
-// goLimit is what Go's memory may be so that all together stays below 82% of
+// goLimit is what Go's memory may be so that all together stays below 78% of
 // the limit: the rest is room for what comes between two collections.
 func goLimit(limit int64, m limit.Memory) int64 {
-	return max(limit*82/100-m.BPF-m.File, 4<<20)
+	return max(limit*78/100-m.BPF-m.File, 4<<20)
 }
 
 // step carries a decision of the ladder out and tells everybody.

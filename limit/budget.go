@@ -10,9 +10,9 @@ import (
 // this process for what it keeps of a row.
 const (
 	// SocketBytes is an entry of socks and one of reported.
-	SocketBytes = 336
+	SocketBytes = 344
 	// FlowBytes is an entry in each of the two flow tables.
-	FlowBytes = 432
+	FlowBytes = 448
 	// ConnBytes is an entry of streams without the path.
 	ConnBytes = 440
 	// ExchangeRowBytes is an entry in each of the two tables of HTTP/1 exchanges.

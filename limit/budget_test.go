@@ -22,7 +22,7 @@ func plan(mem int64, given ...string) (map[string]*int, Tables, string) {
 // More memory never means smaller tables; with much, all have their full size.
 func TestSizesGrowWithMemory(t *testing.T) {
 	last := map[string]int{}
-	for mem := int64(48 << 20); mem <= 1<<30; mem += 4 << 20 {
+	for mem := int64(52 << 20); mem <= 1<<30; mem += 4 << 20 {
 		sizes, tables, wrong := plan(mem)
 		if wrong != "" {
 			t.Errorf("%d MiB: %s", mem>>20, wrong)
