@@ -24,7 +24,7 @@ const (
 	queuedBytes = 3 << 10  // a point that waits for a sink
 	baseBytes   = 28 << 20 // the program itself, at rest
 	tlsBytes    = 4 << 20  // and with httpflow-tls
-	spareBytes  = 12 << 20  // for what is under way
+	spareBytes  = 12 << 20 // for what is under way
 )
 
 // Tables are sizes that no key sets: what mem_limit leaves room for. 0 stands
