@@ -44,11 +44,9 @@ func TestWhatIsTyped(t *testing.T) {
 	s.typed("read -e -p @asks@ answer\n")
 	s.await("@asks@") // as it was typed
 	s.await("@asks@")
-	s.typed("\x03") // and it is interrupted
-	s.await(first)
+	s.interrupt()
 	s.enter("for i in 1; do", more)
-	s.typed("\x03")
-	s.await(first)
+	s.interrupt()
 	s.run("echo still seen")
 	s.typed("exit 3\n")
 	if err := s.Cmd.Wait(); err == nil {

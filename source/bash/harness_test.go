@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"weft/config"
 	"weft/ledger"
@@ -145,6 +146,15 @@ func (s *shell) typed(text string) {
 	if err := s.Type(text); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// interrupt types Ctrl-C behind a prompt. A shell has shown that before it waits
+// for input, and one that is interrupted in between sees it at the next key only.
+func (s *shell) interrupt() {
+	s.t.Helper()
+	time.Sleep(500 * time.Millisecond)
+	s.typed("\x03")
+	s.await(first)
 }
 
 // run types lines that are whole commands.
