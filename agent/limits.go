@@ -17,8 +17,12 @@ import (
 	"weft/web"
 )
 
-// checkEvery is how often the collector looks at what it uses.
-const checkEvery = time.Second
+// How often the collector looks at what it uses. Memory can grow by a tenth of a
+// small limit within a second.
+const (
+	checkEvery    = time.Second
+	checkMemEvery = 250 * time.Millisecond
+)
 
 // Steps of shedding. Each leaves out its own work and that of those before it.
 // netflow stays exact in all of them.
@@ -80,19 +84,27 @@ func newLimits(a *Agent) *limits {
 // run checks until ctx ends. It sends at most one error: a limit that is
 // exceeded where that ends the collector.
 func (l *limits) run(ctx context.Context, over chan<- error) {
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
+		case now := <-next.C:
 			if err := l.check(now); err != nil {
 				over <- err
 				return
 			}
+			next.Reset(l.every())
 		}
 	}
+}
+
+func (l *limits) every() time.Duration {
+	if l.agent.limits().Mem > 0 {
+		return checkMemEvery
+	}
+	return checkEvery
 }
 
 func (l *limits) check(now time.Time) error {
