@@ -129,7 +129,8 @@ func (x *exchanges) plaintext() tls.Output {
 // output is where the payload source puts things.
 func (x *exchanges) output() payload.Output {
 	return payload.Output{
-		Locker: &x.mu, Open: x.engine.Open, Pending: x.engine.Pending, Chunk: x.engine.Chunk, Close: x.engine.Close,
+		Locker: &x.mu, Open: x.engine.Open, From: x.engine.From, Pending: x.engine.Pending,
+		Chunk: x.engine.Chunk, Close: x.engine.Close,
 		Ends: x.engine.Ends, DNS: x.datagram, Row: x.counted, Split: x.nat != nil, Idle: x.idle, TLS: x.handshake,
 	}
 }

@@ -13,10 +13,19 @@ type upgrader interface {
 	Upgraded(first *protocol.Exchange) protocol.Conn
 }
 
+// From tells, before Pending, at which offsets both sides go on: what is missing
+// from there on is lost.
+func (e *Engine) From(id ConnID, client, server uint64) {
+	if c := e.conns[id]; c != nil {
+		c.from = &[2]uint64{client, server}
+	}
+}
+
 // Pending hands over a request that was seen elsewhere (by the kernel's fast
 // path) and still waits for its response. It settles the protocol of the
-// connection; each side goes on at its next chunk, wherever that begins. A Conn
-// that was fed before gives way to a new one: what it waits for was missed.
+// connection; each side goes on where From says, else at its next chunk, wherever
+// that begins. A Conn that was fed before gives way to a new one: what it waits
+// for was missed.
 func (e *Engine) Pending(id ConnID, request *protocol.Exchange) {
 	c := e.conns[id]
 	if c == nil {
@@ -52,6 +61,10 @@ func (e *Engine) adopt(c *conn, request *protocol.Exchange) {
 	for sd := range protocol.Side(2) {
 		s := &c.sides[sd]
 		s.known = s.known && len(s.buf)+s.waits > 0
+		if c.from != nil && !s.known {
+			// Else a loss of the very next bytes would not be noticed.
+			s.base, s.known = c.from[sd], true
+		}
 		if !c.dead {
 			e.again(c, sd)
 		}

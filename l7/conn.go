@@ -24,6 +24,9 @@ type conn struct {
 	sides   [2]side
 	// ends are where the streams of both sides end, 0 while nobody knows.
 	ends [2]uint64
+	// from is where the sides go on after a request was handed over, nil while
+	// nobody knows.
+	from *[2]uint64
 	// held are pieces that cannot be fed yet, in the order they came.
 	held []piece
 	// fed is the newest time that the Conn was told.

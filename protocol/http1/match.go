@@ -51,12 +51,15 @@ func (c *Conn) Counts() protocol.Counts { return c.counts }
 
 // Adopt takes over a request that was seen elsewhere and whose response is the
 // next to come; its RespBytes are those of 1xx responses that came before. It
-// must be called before the first Feed.
+// must be called before the first Feed. Mostly it is handed over because another
+// request came behind it, so that the client is not believed to wait: after a
+// loss nothing could tell which response is whose.
 func (c *Conn) Adopt(pending *protocol.Exchange) {
 	r := &request{Exchange: *pending, sent: true}
 	r.Protocol = "http"
 	r.End = max(r.End, r.Start)
 	c.interim = pending.RespBytes
+	c.pipelined = true
 	c.queue = append(c.queue, r)
 	c.fog = false
 }

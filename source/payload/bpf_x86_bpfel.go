@@ -120,6 +120,7 @@ type bpfEvOpen struct {
 	ReqStart  uint64
 	ReqBytes  uint64
 	RespBytes uint64
+	From      [2]uint64
 	Line      [1088]int8
 }
 
@@ -286,7 +287,7 @@ type bpfStream struct {
 	Last      uint64
 	ReqStart  uint64
 	Taken     [2]uint64
-	Given     [2]uint64
+	From      [2]uint64
 	Path      uint64
 	Flow      uint64
 	Born      uint64

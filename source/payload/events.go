@@ -73,6 +73,9 @@ func (s *Source) open(e *bpfEvOpen, rest []byte) {
 		return
 	}
 	method, path, cut := splitLine(e.Method, s.line(rest, e.LineLen), s.lines)
+	if s.out.From != nil {
+		s.out.From(id, e.From[0], e.From[1])
+	}
 	s.out.Pending(id, &protocol.Exchange{
 		Protocol: "http", Version: "1.1", Method: method, Path: path, Truncated: cut || e.Truncated != 0,
 		ReqOffset: e.ReqStart, Start: int64(e.Start), End: int64(e.Start),

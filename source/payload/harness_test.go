@@ -181,6 +181,7 @@ func (b *bench) output() Output {
 			}
 			b.engine.Open(id, i)
 		},
+		From: b.engine.From,
 		Pending: func(id l7.ConnID, x *protocol.Exchange) {
 			b.conns[id].pending++
 			b.engine.Pending(id, x)

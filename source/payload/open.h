@@ -21,6 +21,7 @@ struct ev_open {
 	struct flow_key key;
 	char comm[16];
 	u64 start, req_start, req_bytes, resp_bytes;
+	u64 from[2]; /* of a request that waits: where the client's and the server's stream go on */
 	char line[LINE_CAP];
 };
 
@@ -69,6 +70,7 @@ __noinline int stream_open(u64 sk)
 	struct stream *s = bpf_map_lookup_elem(&streams, &sk);
 	struct ev_open *e;
 	u32 len = line_max;
+	u8 ask = s && s->server ? IN : OUT, answer = !ask;
 
 	if (!s || len > LINE_CAP)
 		return 0;
@@ -95,8 +97,10 @@ __noinline int stream_open(u64 sk)
 	__builtin_memcpy(e->comm, s->comm, sizeof(e->comm));
 	e->start = s->start;
 	e->req_start = s->req_start;
-	e->req_bytes = s->given[s->server ? IN : OUT];
-	e->resp_bytes = s->given[s->server ? OUT : IN];
+	e->from[0] = s->from[ask];
+	e->from[1] = s->from[answer];
+	e->req_bytes = e->from[0] - s->taken[ask];
+	e->resp_bytes = e->from[1] - s->taken[answer];
 	e->line_len = s->line_len;
 	for (u32 i = 0; i < LINE_CAP / 8 && i * 8 < len; i++)
 		((u64 *)e->line)[i] = ((const u64 *)s->line)[i];
@@ -114,8 +118,8 @@ static __always_inline int hand_over(struct packet *p, struct stream *s, u8 pend
 	s->pending = pending;
 	s->joined |= stream_offset(s, p) != 0;
 	/* The packet's own bytes are for user space to count. */
-	s->given[d] = stream_offset(s, p) - s->taken[d];
-	s->given[other] = s->offset[other] - s->taken[other];
+	s->from[d] = stream_offset(s, p);
+	s->from[other] = s->offset[other];
 	if (pending)
 		count(STAT_HANDED_OVER, 1);
 	return TAIL_STREAM;

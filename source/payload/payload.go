@@ -41,7 +41,9 @@ const (
 // with Lock held; what is passed is valid during the call.
 type Output struct {
 	sync.Locker
-	Open    func(l7.ConnID, l7.Info)
+	Open func(l7.ConnID, l7.Info)
+	// From tells before Pending where both sides' streams go on; nil is allowed.
+	From    func(id l7.ConnID, client, server uint64)
 	Pending func(l7.ConnID, *protocol.Exchange)
 	Chunk   func(*l7.Chunk)
 	Close   func(l7.ConnID, int64)

@@ -59,9 +59,9 @@ struct stream {
 	u64 req_start;		/* offset of the request's first byte */
 	/* MODE_HTTP: offsets up to which bytes are in a row, or in none for good. */
 	u64 taken[2];
-	u64 given[2]; /* bytes of the exchange before the connection was handed over */
-	u64 path;     /* hash of method and path */
-	u64 flow;     /* hash of key, 0: the process is not known yet */
+	u64 from[2]; /* offsets from which on user space gets all bytes */
+	u64 path;    /* hash of method and path */
+	u64 flow;    /* hash of key, 0: the process is not known yet */
 	u64 born;
 	u64 sk;	       /* the key once more, as a number: the packet's own is a typed pointer */
 	u64 head_mask; /* see head_end */
