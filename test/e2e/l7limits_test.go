@@ -36,8 +36,13 @@ func TestSIGHUPSelection(t *testing.T) {
 	time.Sleep(time.Second) // what is said during the change may be of either kind
 	second := load.run(t, p.Client, time.Second)
 	settle(t, p)
+	losses := c.Losses(t)
 	rows = c.Stop(t)
-	equal(t, "wrk's requests", measured("httpflow", p, rows, "process_name", "wrk").client.Sum("count"), second.Requests)
+	client := measured("httpflow", p, rows).client
+	equal(t, "wrk's requests", client.Where("process_name", "wrk").Sum("count"), second.Requests)
+	if t.Failed() {
+		t.Logf("requests by process and status: %v\nlost: %v", client.SumBy("count", "process_name", "status_code"), losses)
+	}
 	equal(t, "nginx's requests", measured("httpflow", p, rows).server.Sum("count"), first.Requests+second.Requests)
 	flows = of(p, rows, "process_name", "wrk", "server_port", "9000").client
 	equal(t, "bytes that wrk read, of netflow", flows.Sum("bytes_read"), first.Bytes+second.Bytes)
