@@ -18,6 +18,11 @@
 /* Frames looked at in one pass. */
 #define H2_FRAMES 24
 
+static __always_inline u32 h2_length(const u8 *head)
+{
+	return (u32)head[0] << 16 | (u32)head[1] << 8 | head[2];
+}
+
 /* Reads what is missing of the frame header at pos; how many bytes that took. */
 static __always_inline u32 h2_header(struct packet *p, u8 *head, u32 pos)
 {
@@ -55,7 +60,7 @@ static __always_inline u32 h2_step(struct packet *p, struct stream *s, u32 pos, 
 	}
 	n = h2_header(p, head, pos);
 	if (head[15] >= H2_HEAD) {
-		u32 len = (u32)head[0] << 16 | (u32)head[1] << 8 | head[2];
+		u32 len = h2_length(head);
 
 		head[15] = 0;
 		if (head[3] == H2_DATA)
@@ -123,7 +128,7 @@ static __always_inline void h2_walk(struct packet *p, struct stream *s)
 /* The stream id of a frame is the client's, or none; its type and length are common ones. */
 static __always_inline bool h2_plausible(const u8 *head)
 {
-	u32 len = (u32)head[0] << 16 | (u32)head[1] << 8 | head[2];
+	u32 len = h2_length(head);
 	u32 id = (u32)head[5] << 24 | (u32)head[6] << 16 | (u32)head[7] << 8 | head[8];
 	u8 flags = head[4];
 
@@ -167,7 +172,7 @@ static __noinline int h2_found(struct packet *p, struct stream *s)
 			return i && at == p->len;
 		if (bpf_skb_load_bytes(p->skb, p->off + at, head, H2_HEAD) || !h2_plausible(head))
 			return 0;
-		s->walk_at[d] = at + H2_HEAD + ((u32)head[0] << 16 | (u32)head[1] << 8 | head[2]);
+		s->walk_at[d] = at + H2_HEAD + h2_length(head);
 	}
 	return 1;
 }
